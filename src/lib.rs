@@ -1,0 +1,2 @@
+//! spandrel
+pub mod trace;
