@@ -37,8 +37,7 @@ mod tests {
 
     #[test]
     fn known_checkers_and_declared_paths_match_and_others_do_not() {
-        let checks =
-            HealthChecks { paths: vec!["/healthz".to_owned()], ..HealthChecks::default() };
+        let checks = HealthChecks { paths: vec!["/healthz".to_owned()], ..HealthChecks::default() };
         for agent in ["kube-probe/1.33", "GoogleHC/1.0", "ELB-HealthChecker/2.0"] {
             assert!(checks.matches(b"/", &Lines(&[("User-Agent", agent.as_bytes())])));
         }

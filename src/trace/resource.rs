@@ -13,11 +13,9 @@ impl Resource {
     #[must_use]
     pub fn new(name: Option<&str>, others: &[(String, String)]) -> Self {
         let mut attributes: Vec<(String, String)> = Vec::with_capacity(others.len() + 5);
-        let mut set = |key: &str, value: &str| {
-            match attributes.iter_mut().find(|(k, _)| k == key) {
-                Some((_, old)) => value.clone_into(old),
-                None => attributes.push((key.to_owned(), value.to_owned())),
-            }
+        let mut set = |key: &str, value: &str| match attributes.iter_mut().find(|(k, _)| k == key) {
+            Some((_, old)) => value.clone_into(old),
+            None => attributes.push((key.to_owned(), value.to_owned())),
         };
         set("service.name", "unknown_service");
         set("telemetry.distro.name", "spandrel");

@@ -46,9 +46,9 @@ impl Routes {
             if !template.starts_with('/') {
                 return Err(RouteError(format!("the route `{template}` must begin with `/`")));
             }
-            router.insert(template.clone(), Arc::from(template.as_str())).map_err(|e| {
-                RouteError(format!("the route `{template}` cannot be used: {e}"))
-            })?;
+            router
+                .insert(template.clone(), Arc::from(template.as_str()))
+                .map_err(|e| RouteError(format!("the route `{template}` cannot be used: {e}")))?;
         }
         Ok(Self { router, is_empty: templates.is_empty() })
     }

@@ -112,7 +112,8 @@ mod tests {
     #[test]
     fn a_parent_based_sampler_follows_the_caller() {
         let mut ids = IdGenerator::from_seed([7; 32]);
-        for name in ["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"] {
+        for name in ["parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"]
+        {
             let sampler = Sampler::parse(name, 0.5).unwrap();
             let sampled = parent(&mut ids, Flags::SAMPLED);
             let unsampled = parent(&mut ids, Flags::default());

@@ -240,7 +240,13 @@ pub struct SpanView<'a> {
 
 impl SpanBatch {
     /// Adds a finished span, whose name is made of `name` put together.
-    pub fn push(&mut self, span: Span, name: &[&[u8]], trace_state: &[u8], attributes: &Attributes) {
+    pub fn push(
+        &mut self,
+        span: Span,
+        name: &[&[u8]],
+        trace_state: &[u8],
+        attributes: &Attributes,
+    ) {
         let start = self.arena.len();
         for piece in name {
             self.arena.extend_from_slice(piece);

@@ -128,8 +128,11 @@ mod tests {
     #[test]
     fn a_repeated_traceparent_starts_a_new_trace() {
         for second in [GOOD, OTHER] {
-            let found =
-                extracted(&[("traceparent", GOOD), ("traceparent", second), ("tracestate", b"a=1")]);
+            let found = extracted(&[
+                ("traceparent", GOOD),
+                ("traceparent", second),
+                ("tracestate", b"a=1"),
+            ]);
             assert_eq!(found, Extracted { parent: None, state: State::Discard });
         }
     }

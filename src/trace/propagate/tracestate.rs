@@ -54,9 +54,9 @@ fn is_key(key: &[u8]) -> bool {
     let Some((first, rest)) = key.split_first() else { return false };
     key.len() <= MAX_KEY
         && matches!(first, b'a'..=b'z' | b'0'..=b'9')
-        && rest.iter().all(|b| {
-            matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@')
-        })
+        && rest
+            .iter()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@'))
 }
 
 fn is_value(value: &[u8]) -> bool {

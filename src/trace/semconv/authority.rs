@@ -14,7 +14,8 @@ impl<'a> Authority<'a> {
     /// `None` when there is no host or the port is not a number up to 65535.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        let text = text.iter().rposition(|b| *b == b'@').map_or(Some(text), |at| text.get(at + 1..))?;
+        let text =
+            text.iter().rposition(|b| *b == b'@').map_or(Some(text), |at| text.get(at + 1..))?;
         let (host, rest) = match text.strip_prefix(b"[") {
             Some(inner) => {
                 let end = inner.iter().position(|b| *b == b']')?;

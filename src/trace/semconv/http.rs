@@ -264,7 +264,10 @@ mod tests {
     fn a_method_is_known_by_its_exact_spelling() {
         assert_eq!(Method::parse(b"GET").span_name(), "GET");
         for other in [&b"get"[..], b"PURGE", b""] {
-            assert_eq!((Method::parse(other).span_name(), Method::parse(other).as_str()), ("HTTP", "_OTHER"));
+            assert_eq!(
+                (Method::parse(other).span_name(), Method::parse(other).as_str()),
+                ("HTTP", "_OTHER")
+            );
         }
     }
 

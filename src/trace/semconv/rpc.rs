@@ -163,10 +163,10 @@ mod tests {
         assert_eq!(found[0], ("rpc.method", "_OTHER".to_owned()));
         assert_eq!(found[1], ("rpc.method_original", "p.S/Scan1234".to_owned()));
         let (_, found) = ended(Kind::Server, b"/p.S/M", code(0));
-        assert_eq!(found, [
-            ("rpc.method", "p.S/M".to_owned()),
-            ("rpc.response.status_code", "OK".to_owned()),
-        ]);
+        assert_eq!(
+            found,
+            [("rpc.method", "p.S/M".to_owned()), ("rpc.response.status_code", "OK".to_owned()),]
+        );
     }
 
     #[test]

@@ -1,0 +1,300 @@
+//! Every metric name and label, registered once and handed out as bound counters.
+//!
+//! A counter is one atomic that its owner adds to; each worker has its own, so that no cache line
+//! is shared on the request path. Reading sums those that carry the same labels.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A metric: its name, what kind of number it is, and what it tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The Prometheus name.
+    pub name: &'static str,
+    /// Counter or gauge.
+    pub kind: MetricKind,
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+/// The kind of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+/// Spans that were finished.
+pub const SPANS_CREATED: Metric =
+    counter("spandrel_spans_created_total", "Spans that were finished.");
+/// Spans that a destination has acknowledged.
+pub const SPANS_EXPORTED: Metric =
+    counter("spandrel_spans_exported_total", "Spans that the destination has acknowledged.");
+/// Spans that were given up.
+pub const SPANS_DROPPED: Metric =
+    counter("spandrel_spans_dropped_total", "Spans that were given up, by reason.");
+/// Spans that are on their way.
+pub const SPANS_QUEUED: Metric =
+    gauge("spandrel_spans_queued", "Spans that are finished and neither exported nor dropped yet.");
+/// Requests, by direction and class of status.
+pub const REQUESTS: Metric =
+    counter("spandrel_requests_total", "Requests that ended, by direction and class of status.");
+/// Open downstream connections.
+pub const CONNECTIONS: Metric =
+    gauge("spandrel_connections", "Downstream connections that are open, by direction.");
+/// Requests and connections that failed in or around us.
+pub const FAULTS: Metric =
+    counter("spandrel_fault_total", "Failures, by the side at fault and the kind of failure.");
+/// Health checks, which make no spans.
+pub const HEALTH_CHECKS: Metric = counter(
+    "spandrel_health_checks_total",
+    "Requests that made no span because they are health checks.",
+);
+
+const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Counter, help }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Gauge, help }
+}
+
+/// Why a span was given up: the values of the label `reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The queue was full.
+    QueueFull,
+    /// The destination refused it for good, or took the batch but not this span.
+    Rejected,
+    /// The destination could not be reached within the time a batch has.
+    Unreachable,
+    /// spandrel stopped before it could be sent.
+    Shutdown,
+}
+
+impl DropReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Rejected, Self::Unreachable, Self::Shutdown];
+
+    /// The value of the label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// A number that its owner changes and the registry reads.
+#[derive(Clone, Debug, Default)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Takes `n` away again; for gauges.
+    pub fn subtract(&self, n: u64) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    /// The number now.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The numbers of one destination: created = exported + dropped + queued.
+#[derive(Clone, Debug)]
+pub struct Books {
+    /// Spans the destination has acknowledged.
+    pub exported: Counter,
+    dropped: [Counter; DropReason::ALL.len()],
+}
+
+impl Books {
+    /// The counter of spans dropped for `reason`.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> &Counter {
+        let [queue_full, rejected, unreachable, shutdown] = &self.dropped;
+        match reason {
+            DropReason::QueueFull => queue_full,
+            DropReason::Rejected => rejected,
+            DropReason::Unreachable => unreachable,
+            DropReason::Shutdown => shutdown,
+        }
+    }
+}
+
+/// A label and its value.
+pub type Label = (&'static str, &'static str);
+
+/// One reading: what is measured, the labels, and the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The metric.
+    pub metric: Metric,
+    /// The labels, in the order they were given.
+    pub labels: Vec<Label>,
+    /// The sum over everyone who counts under these labels.
+    pub value: u64,
+}
+
+/// All metrics of the process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    series: Mutex<Vec<Series>>,
+    destinations: Mutex<Vec<&'static str>>,
+}
+
+#[derive(Debug)]
+struct Series {
+    metric: Metric,
+    labels: Vec<Label>,
+    counters: Vec<Counter>,
+}
+
+impl Registry {
+    /// A counter of one's own, which is summed with others of the same metric and labels.
+    #[must_use]
+    pub fn counter(&self, metric: Metric, labels: &[Label]) -> Counter {
+        let counter = Counter::default();
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.iter_mut().find(|s| s.metric == metric && s.labels == labels) {
+            Some(series) => series.counters.push(counter.clone()),
+            None => all.push(Series {
+                metric,
+                labels: labels.to_vec(),
+                counters: vec![counter.clone()],
+            }),
+        }
+        counter
+    }
+
+    /// The books of a destination.
+    #[must_use]
+    pub fn books(&self, destination: &'static str) -> Books {
+        let to = ("destination", destination);
+        let books = Books {
+            exported: self.counter(SPANS_EXPORTED, &[to]),
+            dropped: DropReason::ALL
+                .map(|reason| self.counter(SPANS_DROPPED, &[to, ("reason", reason.as_str())])),
+        };
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner).push(destination);
+        books
+    }
+
+    /// Every number at this moment. What was created is read last, so that the difference to what
+    /// is settled, which is what is queued, is never short and the books balance in every reading.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = |series: &Series| Sample {
+            metric: series.metric,
+            labels: series.labels.clone(),
+            value: series.counters.iter().map(Counter::value).sum(),
+        };
+        let (created, others): (Vec<_>, Vec<_>) =
+            all.iter().partition(|series| series.metric == SPANS_CREATED);
+        let mut samples: Vec<Sample> = others.into_iter().map(read).collect();
+        samples.extend(created.into_iter().map(read));
+        drop(all);
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        for destination in destinations.iter() {
+            let queued = queued(&samples, destination);
+            samples.push(queued);
+        }
+        samples.sort_by_key(|sample| sample.metric.name);
+        samples
+    }
+
+    /// Every number in the Prometheus text format 0.0.4.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        let mut family = "";
+        for sample in self.samples() {
+            let Metric { name, kind, help } = sample.metric;
+            if family != name {
+                family = name;
+                let kind = match kind {
+                    MetricKind::Counter => "counter",
+                    MetricKind::Gauge => "gauge",
+                };
+                writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
+            }
+            text.push_str(name);
+            for (i, (label, value)) in sample.labels.iter().enumerate() {
+                let before = if i == 0 { '{' } else { ',' };
+                write!(text, "{before}{label}=\"{value}\"").ok();
+            }
+            let after = if sample.labels.is_empty() { "" } else { "}" };
+            writeln!(text, "{after} {}", sample.value).ok();
+        }
+        text
+    }
+}
+
+/// What a destination still owes: created - exported - dropped.
+fn queued(samples: &[Sample], destination: &'static str) -> Sample {
+    let labels = vec![("destination", destination)];
+    let sum = |is_wanted: &dyn Fn(&Sample) -> bool| -> u64 {
+        samples.iter().filter(|sample| is_wanted(sample)).map(|sample| sample.value).sum()
+    };
+    let created = sum(&|s| s.metric == SPANS_CREATED);
+    let settled = sum(&|s| {
+        (s.metric == SPANS_EXPORTED || s.metric == SPANS_DROPPED) && s.labels.starts_with(&labels)
+    });
+    Sample { metric: SPANS_QUEUED, labels, value: created.saturating_sub(settled) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_the_same_labels_are_summed() {
+        let registry = Registry::default();
+        let (one, two) = (registry.counter(REQUESTS, &[]), registry.counter(REQUESTS, &[]));
+        one.add(2);
+        two.add(3);
+        assert!(registry.render().contains("\nspandrel_requests_total 5\n"));
+    }
+
+    #[test]
+    fn the_books_balance_at_every_reading() {
+        let registry = Registry::default();
+        let created = registry.counter(SPANS_CREATED, &[]);
+        let books = registry.books("otlp");
+        created.add(10);
+        books.exported.add(6);
+        books.dropped(DropReason::QueueFull).add(1);
+        let text = registry.render();
+        for line in [
+            "spandrel_spans_created_total 10",
+            "spandrel_spans_exported_total{destination=\"otlp\"} 6",
+            "spandrel_spans_dropped_total{destination=\"otlp\",reason=\"queue_full\"} 1",
+            "spandrel_spans_queued{destination=\"otlp\"} 3",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing from\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_family_stands_together_under_one_heading() {
+        let registry = Registry::default();
+        registry.counter(FAULTS, &[("side", "upstream")]).add(1);
+        registry.counter(REQUESTS, &[]).add(1);
+        registry.counter(FAULTS, &[("side", "proxy")]).add(1);
+        assert_eq!(registry.render().matches("# TYPE spandrel_fault_total").count(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! The path of a request, from accept to the end of its span.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::trace::health::HealthChecks;
+use crate::trace::propagate;
+use crate::trace::route::Routes;
+use crate::trace::sample::Sampler;
+use crate::trace::semconv::QueryValues;
+use crate::trace::tenant;
+
+/// The settings of the data path.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Requests that enter the application; `None` when that side is not proxied.
+    pub inbound: Option<Inbound>,
+    /// Requests that leave the application; `None` when that side is not proxied.
+    pub outbound: Option<Outbound>,
+    /// The number of workers, each a thread of its own; at least 1.
+    pub workers: usize,
+    /// The bounds on what peers can take up.
+    pub limits: Limits,
+    /// What is recorded, and how.
+    pub tracing: Tracing,
+}
+
+/// The inbound listener and the application behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The application, as `host:port`.
+    pub app: Authority,
+}
+
+/// The outbound listener, in its explicit form: clients are told to use it as their proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// Where to listen.
+    pub listen: SocketAddr,
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority {
+    /// A name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// How requests become spans.
+#[derive(Clone, Debug)]
+pub struct Tracing {
+    /// Whether spans are made at all (`OTEL_SDK_DISABLED` and `OTEL_TRACES_EXPORTER=none` say no).
+    pub is_enabled: bool,
+    /// Which requests are recorded.
+    pub sampler: Sampler,
+    /// Which context formats are read and written.
+    pub propagation: propagate::Config,
+    /// Where the tenant comes from.
+    pub tenants: tenant::Config,
+    /// The templates of `http.route`.
+    pub routes: Routes,
+    /// The requests that make no spans.
+    pub health_checks: HealthChecks,
+    /// Whether the values of queries are recorded.
+    pub query_values: QueryValues,
+    /// The baggage keys that are copied onto spans, as `baggage.KEY`.
+    pub baggage_keys: Vec<String>,
+}
+
+/// The bounds on what a peer can make grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections open at a time, over all listeners.
+    pub connections: usize,
+    /// Requests in flight at a time, over all listeners.
+    pub requests: usize,
+    /// Streams open at a time on one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of a message's head, and of its trailers.
+    pub header_bytes: usize,
+    /// Header lines of a message, and trailer lines.
+    pub header_count: usize,
+    /// How long a head may take from its first byte to its last.
+    pub head_timeout: Duration,
+    /// How long connecting to an upstream may take, name resolution included.
+    pub connect_timeout: Duration,
+    /// How long an upstream may take to begin its response once the request has been sent.
+    pub response_timeout: Duration,
+    /// How long a connection, a stream or a tunnel may be silent in both directions.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self {
+            is_enabled: true,
+            sampler: Sampler::default(),
+            propagation: propagate::Config::default(),
+            tenants: tenant::Config::default(),
+            routes: Routes::default(),
+            health_checks: HealthChecks::default(),
+            query_values: QueryValues::default(),
+            baggage_keys: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Self {
+            connections: 16_384,
+            requests: 16_384,
+            streams: 256,
+            header_bytes: 64 * 1024,
+            header_count: 128,
+            head_timeout: Duration::from_secs(15),
+            connect_timeout: Duration::from_secs(5),
+            response_timeout: HOUR,
+            idle_timeout: HOUR,
+        }
+    }
+}
