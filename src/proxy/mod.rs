@@ -1,5 +1,17 @@
 //! The path of a request, from accept to the end of its span.
 
+pub mod connection;
+pub mod detect;
+pub mod exchange;
+pub mod fault;
+pub mod http1;
+pub mod http2;
+pub mod inflight;
+pub mod listener;
+pub mod tunnel;
+pub mod upstream;
+pub mod worker;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -1,0 +1,34 @@
+//! Sockets: options, buffers and timers. Knows bytes and addresses, nothing of HTTP.
+
+pub mod buffer;
+pub mod clock;
+pub mod idle;
+pub mod rewind;
+pub mod wire;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel holds for us until we accept them.
+const BACKLOG: i32 = 1_024;
+
+/// Where a peer meant to go before its traffic was redirected to us.
+///
+/// Connections that were made to us on purpose have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginalDst(pub SocketAddr);
+
+/// Binds a listener that several workers may accept from.
+///
+/// # Errors
+/// When the address is in use or not ours to bind.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

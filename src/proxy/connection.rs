@@ -1,0 +1,93 @@
+//! One downstream connection: who is at its other end, and which protocol it speaks.
+
+use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use tokio::net::TcpStream;
+
+use super::detect::{self, Protocol};
+use super::worker::Worker;
+use super::{http1, http2};
+use crate::direction::Direction;
+use crate::net::idle::{Deadline, IdleWatch};
+use crate::net::wire::Wire;
+use crate::trace::span::Kind;
+
+/// What all exchanges of a connection share.
+#[derive(Debug)]
+pub struct Conn {
+    /// The worker the connection lives on.
+    pub worker: Rc<Worker>,
+    /// Which way its requests go.
+    pub direction: Direction,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+}
+
+impl Conn {
+    /// The kind of the spans of its requests.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.direction {
+            Direction::Inbound => Kind::Server,
+            Direction::Outbound => Kind::Client,
+        }
+    }
+
+    /// Whether connecting to `address` would bring the request back to us.
+    #[must_use]
+    pub fn is_self(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        self.worker.listening.iter().any(|own| {
+            let own_ip = own.ip().to_canonical();
+            let is_ours = own_ip == ip
+                || own_ip.is_unspecified()
+                    && (ip.is_loopback()
+                        || ip.is_unspecified()
+                        || ip == self.local.ip().to_canonical());
+            own.port() == address.port() && is_ours
+        })
+    }
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(conn: Rc<Conn>, stream: TcpStream) {
+    let mut wire = Wire::new(stream, Rc::clone(&conn.worker.pool));
+    match detect(&conn, &mut wire).await {
+        Some(Protocol::Http1) => http1::relay::run(conn, wire).await,
+        // The HTTP/2 side is much larger than the relay; most connections do not need its room.
+        Some(Protocol::Http2) => Box::pin(http2::serve::run(conn, wire)).await,
+        None => {}
+    }
+}
+
+/// Waits for the bytes that tell the protocol; `None` when the connection ends before, takes too
+/// long over it, or is still silent when spandrel stops.
+async fn detect(conn: &Conn, wire: &mut Wire) -> Option<Protocol> {
+    let limits = &conn.worker.config.limits;
+    let mut idle = IdleWatch::new(limits.idle_timeout);
+    let mut deadline = Deadline::default();
+    let mut draining = pin!(conn.worker.draining());
+    poll_fn(|cx| {
+        while let Poll::Ready(read) = wire.poll_fill(cx, limits.header_bytes) {
+            if !matches!(read, Ok(1..)) {
+                return Poll::Ready(None);
+            }
+            if let Some(protocol) = detect::protocol(wire.buffer.filled()) {
+                return Poll::Ready(Some(protocol));
+            }
+            deadline.set(limits.head_timeout);
+        }
+        let is_silent = wire.buffer.is_empty();
+        let is_over = deadline.poll_expired(cx).is_ready()
+            || is_silent && idle.poll_expired(cx).is_ready()
+            || is_silent && draining.as_mut().poll(cx).is_ready();
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
+    })
+    .await
+}

@@ -1,0 +1,392 @@
+//! Paired connections: a downstream one, and an upstream one of its own for each target.
+//!
+//! Requests are taken one at a time, so that the application never has more than one unanswered
+//! request of ours on a connection. When either end closes between requests the other is closed
+//! too, as if the two were one connection.
+
+use std::future::{Future as _, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::framing::Body;
+use super::head::{Answers, HeadError, HeadLimits, Line, RequestHead, Scan, Version};
+use super::splice::{Edits, Origin};
+use super::target::{Form, Target};
+use super::transfer::{self, Ending, Transfer};
+use crate::direction::Direction;
+use crate::net::buffer::BUFFER_SIZE;
+use crate::net::idle::{Deadline, IdleWatch};
+use crate::net::wire::Wire;
+use crate::proxy::connection::Conn;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::{Authority, tunnel, upstream};
+use crate::trace::semconv;
+
+/// Upstream connections that one downstream connection may hold; the oldest makes room.
+const MAX_UPSTREAMS: usize = 8;
+/// How long a caller that we hang up on may go on sending, so that it sees our last words.
+const LINGER: Duration = Duration::from_secs(1);
+/// What a client is told when its tunnel stands.
+const TUNNEL_ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// Relays a connection's requests until it ends.
+pub async fn run(conn: Rc<Conn>, downstream: Wire) {
+    let idle = IdleWatch::new(conn.worker.config.limits.idle_timeout);
+    let relay =
+        Relay { conn, downstream, upstreams: Vec::new(), lines: Vec::new(), out: Vec::new(), idle };
+    relay.run().await;
+}
+
+struct Relay {
+    conn: Rc<Conn>,
+    downstream: Wire,
+    upstreams: Vec<Upstream>,
+    /// The lines of the last head, kept for their memory.
+    lines: Vec<Line>,
+    /// A head on its way out, kept for its memory.
+    out: Vec<u8>,
+    idle: IdleWatch,
+}
+
+/// An upstream connection of this downstream connection.
+struct Upstream {
+    target: Authority,
+    peer: SocketAddr,
+    wire: Wire,
+    /// Whether a response has come over it: then its end is the end of a good connection.
+    is_proven: bool,
+}
+
+/// What comes next on a connection.
+enum Next {
+    Request(RequestHead),
+    /// It is over: ended, silent for too long, or spandrel stops.
+    Over,
+    /// What came is not a request that could be passed on.
+    Refused(Fault),
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(PartialEq, Eq)]
+enum After {
+    KeepAlive,
+    Close,
+    /// The caller may still be sending; it is heard out for a moment.
+    Linger,
+    /// The other side was reset, and so is this one.
+    Reset,
+}
+
+impl Relay {
+    async fn run(mut self) {
+        let after = loop {
+            let after = match self.next().await {
+                Next::Request(head) => self.exchange(head).await,
+                Next::Over => After::Close,
+                Next::Refused(fault) => {
+                    let exchange = Exchange::unreadable(&self.conn);
+                    self.refuse(exchange, fault, Answers::Other, None).await
+                }
+            };
+            if after != After::KeepAlive || self.conn.worker.is_draining() {
+                break after;
+            }
+        };
+        match after {
+            After::Reset => self.downstream.reset(),
+            After::Linger => linger(self.downstream).await,
+            After::KeepAlive | After::Close => {}
+        }
+    }
+
+    /// Waits for the next request's head.
+    async fn next(&mut self) -> Next {
+        let limits = &self.conn.worker.config.limits;
+        let head_limits = HeadLimits { bytes: limits.header_bytes, lines: limits.header_count };
+        let mut scan = Scan::default();
+        let mut deadline = Deadline::default();
+        let mut draining = pin!(self.conn.worker.draining());
+        let (downstream, upstreams) = (&mut self.downstream, &mut self.upstreams);
+        let (idle, spare) = (&mut self.idle, &mut self.lines);
+        idle.touch();
+        poll_fn(|cx| {
+            loop {
+                if !downstream.buffer.is_empty() {
+                    let filled = downstream.buffer.filled();
+                    match RequestHead::parse(filled, &mut scan, &head_limits, std::mem::take(spare))
+                    {
+                        Ok(Some(head)) => return Poll::Ready(Next::Request(head)),
+                        Ok(None) => deadline.set(limits.head_timeout),
+                        Err(error) => return Poll::Ready(Next::Refused(head_fault(error))),
+                    }
+                }
+                match downstream.poll_fill(cx, limits.header_bytes) {
+                    Poll::Ready(Ok(1..)) => idle.touch(),
+                    Poll::Ready(_) => return Poll::Ready(Next::Over),
+                    Poll::Pending => break,
+                }
+            }
+            if deadline.poll_expired(cx).is_ready() {
+                let late = Fault::downstream(Kind::ResponseTimeout);
+                return Poll::Ready(Next::Refused(late));
+            }
+            // An upstream that ends, or talks out of turn, is of no further use.
+            let held = upstreams.len();
+            upstreams.retain_mut(|u| u.wire.poll_fill(cx, BUFFER_SIZE).is_pending());
+            let has_lost_its_pair = held > 0 && upstreams.is_empty();
+            let is_over = downstream.buffer.is_empty()
+                && (has_lost_its_pair
+                    || idle.poll_expired(cx).is_ready()
+                    || draining.as_mut().poll(cx).is_ready());
+            if is_over { Poll::Ready(Next::Over) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Passes one request on, and its response back.
+    async fn exchange(&mut self, head: RequestHead) -> After {
+        let conn = Rc::clone(&self.conn);
+        let filled = self.downstream.buffer.filled();
+        let view = head.view(filled);
+        let answers = Answers::to_method(view.method());
+        let target = Target::of(&view);
+        let request = semconv::Request {
+            kind: conn.kind(),
+            method: view.method(),
+            path: target.path,
+            query: target.query,
+            authority: target.authority,
+            version: match head.version {
+                Version::Http10 => semconv::Version::Http10,
+                Version::Http11 => semconv::Version::Http11,
+            },
+            headers: &view,
+            downstream: conn.peer,
+        };
+        let mut exchange = Exchange::begin(&conn, &request);
+        let is_outbound = conn.direction == Direction::Outbound;
+        let form = target.form;
+        let destination = match upstream::target(&conn, target.authority) {
+            _ if !conn.worker.has_room() => Err(Fault::proxy(Kind::Overload)),
+            _ if is_outbound && form == Form::AbsoluteOther => {
+                Err(Fault::downstream(Kind::ProtocolError))
+            }
+            destination => destination,
+        };
+        let destination = match destination {
+            Ok(destination) => destination,
+            Err(fault) => return self.refuse(exchange, fault, answers, None).await,
+        };
+        if let Err(fault) = self.connect(&destination, &mut exchange).await {
+            return self.refuse(exchange, fault, answers, Some(&destination)).await;
+        }
+        if is_outbound && form == Form::Authority {
+            self.downstream.buffer.consume(head.end);
+            return self.establish_tunnel(exchange).await;
+        }
+        let is_persistent = head.is_persistent;
+        match self.splice(head, &mut exchange, is_outbound) {
+            Ok(body) => self.transfer(exchange, body, answers, is_persistent).await,
+            Err(fault) => self.refuse(exchange, fault, answers, None).await,
+        }
+    }
+
+    /// Puts the connection to `target` last in the list, connecting first if there is none.
+    async fn connect(&mut self, target: &Authority, exchange: &mut Exchange) -> Result<(), Fault> {
+        if let Some(at) = self.upstreams.iter().position(|u| u.target == *target) {
+            let held = self.upstreams.remove(at);
+            exchange.connected(held.peer, None);
+            self.upstreams.push(held);
+            return Ok(());
+        }
+        let start = Instant::now();
+        let (stream, peer) = upstream::connect(&self.conn, target).await?;
+        exchange.connected(peer, Some(start.elapsed()));
+        if self.upstreams.len() >= MAX_UPSTREAMS {
+            self.upstreams.remove(0);
+        }
+        let wire = Wire::new(stream, Rc::clone(&self.conn.worker.pool));
+        self.upstreams.push(Upstream { target: target.clone(), peer, wire, is_proven: false });
+        Ok(())
+    }
+
+    /// Writes the head as it goes on, and what of the body came with it, into `out`; gives the
+    /// rest of the body.
+    fn splice(
+        &mut self,
+        head: RequestHead,
+        exchange: &mut Exchange,
+        is_outbound: bool,
+    ) -> Result<Body, Fault> {
+        let filled = self.downstream.buffer.filled();
+        let view = head.view(filled);
+        let target = Target::of(&view);
+        let is_absolute = is_outbound && target.form == Form::Absolute;
+        let origin_form = target.to_origin_form(view.method());
+        let origin = target.authority.filter(|_| is_absolute);
+        let edits = Edits {
+            trace: exchange.injection,
+            tenant: exchange.tenant_line(),
+            origin: origin.map(|authority| Origin { target: &origin_form, authority }),
+        };
+        self.out.clear();
+        edits.write(&head, &view, &mut self.out);
+        let rest = filled.get(head.end..).unwrap_or_default();
+        let mut body = head.body;
+        let with_head = body.advance(rest).map_err(transfer::request_fault)?;
+        self.out.extend_from_slice(rest.get(..with_head).unwrap_or_default());
+        exchange.request_bytes = body.content();
+        self.downstream.buffer.consume(head.end + with_head);
+        self.lines = head.lines;
+        Ok(body)
+    }
+
+    /// Moves the exchange over the connection that is last in the list, and ends it.
+    async fn transfer(
+        &mut self,
+        mut exchange: Exchange,
+        request: Body,
+        answers: Answers,
+        is_persistent: bool,
+    ) -> After {
+        let Some(mut upstream) = self.upstreams.pop() else { return After::Close };
+        let transfer = Transfer {
+            exchange: &mut exchange,
+            downstream: &mut self.downstream,
+            upstream: &mut upstream.wire,
+            head: &self.out,
+            request,
+            answers,
+            limits: &self.conn.worker.config.limits,
+            idle: &mut self.idle,
+        };
+        match transfer.run().await {
+            Ending::Complete { is_persistent: is_usable } => {
+                exchange.end();
+                if is_usable && is_persistent {
+                    upstream.is_proven = true;
+                    self.upstreams.push(upstream);
+                    return After::KeepAlive;
+                }
+                if self.downstream.is_eof() { After::Close } else { After::Linger }
+            }
+            Ending::Tunnel => self.tunnel(exchange, upstream.wire).await,
+            Ending::Failed { fault, has_begun } => {
+                self.fail(exchange, fault, has_begun, answers, upstream).await
+            }
+        }
+    }
+
+    /// An exchange failed on its way: the caller is told, or sees what it would have seen without
+    /// us, where a reply is no longer possible or would hide that trying again is safe.
+    async fn fail(
+        &mut self,
+        mut exchange: Exchange,
+        fault: Fault,
+        has_begun: bool,
+        answers: Answers,
+        upstream: Upstream,
+    ) -> After {
+        let is_lost = matches!(fault.kind, Kind::ConnectionClosed | Kind::ConnectionReset);
+        if !has_begun && fault.kind != Kind::Cancelled && !(is_lost && upstream.is_proven) {
+            return self.refuse(exchange, fault, answers, Some(&upstream.target)).await;
+        }
+        exchange.fail(fault);
+        fault.log(self.conn.direction.as_str(), &upstream.target.to_string());
+        exchange.end();
+        match fault.kind {
+            Kind::Cancelled => {
+                upstream.wire.reset();
+                After::Close
+            }
+            // The caller sees that the body is cut short, as it would have without us.
+            Kind::ConnectionClosed => After::Close,
+            Kind::ConnectionReset => After::Reset,
+            // An orderly end could pass for the end of the body.
+            _ if has_begun => After::Reset,
+            _ => After::Close,
+        }
+    }
+
+    /// Answers in the place of an upstream that cannot.
+    async fn refuse(
+        &mut self,
+        mut exchange: Exchange,
+        fault: Fault,
+        answers: Answers,
+        upstream: Option<&Authority>,
+    ) -> After {
+        exchange.refuse(fault);
+        let upstream = upstream.map(ToString::to_string).unwrap_or_default();
+        fault.log(self.conn.direction.as_str(), &upstream);
+        let reply = fault.reply().to_http1(answers == Answers::Head);
+        let limit = self.conn.worker.config.limits.head_timeout;
+        let sent = timeout(limit, write_all(&mut self.downstream, &reply)).await;
+        exchange.end();
+        if matches!(sent, Ok(Ok(()))) { After::Linger } else { After::Close }
+    }
+
+    /// `CONNECT` of our own: the connection is there already, so the caller is told and let through.
+    async fn establish_tunnel(&mut self, mut exchange: Exchange) -> After {
+        let Some(upstream) = self.upstreams.pop() else { return After::Close };
+        exchange.first_byte();
+        exchange.answered(200);
+        if write_all(&mut self.downstream, TUNNEL_ESTABLISHED).await.is_err() {
+            exchange.fail(Fault::downstream(Kind::Cancelled));
+            exchange.end();
+            return After::Close;
+        }
+        self.tunnel(exchange, upstream.wire).await
+    }
+
+    async fn tunnel(&mut self, mut exchange: Exchange, mut upstream: Wire) -> After {
+        self.upstreams.clear();
+        let (passed, fault) =
+            tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle).await;
+        exchange.tunnelled(passed.sent, passed.received);
+        let Some(fault) = fault else {
+            exchange.end();
+            return After::Close;
+        };
+        exchange.fail(fault);
+        fault.log(self.conn.direction.as_str(), "");
+        exchange.end();
+        upstream.reset();
+        After::Reset
+    }
+}
+
+/// Ends our side and reads what still comes for a moment: closing at once would make the kernel
+/// send a reset, which may overtake the reply.
+async fn linger(downstream: Wire) {
+    let (mut stream, _) = downstream.into_parts();
+    let heard_out = async {
+        stream.shutdown().await.ok();
+        let mut unwanted = [0; 4_096];
+        while matches!(stream.read(&mut unwanted).await, Ok(1..)) {}
+    };
+    // Either way the connection is over.
+    timeout(LINGER, heard_out).await.ok();
+}
+
+async fn write_all(wire: &mut Wire, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let count = poll_fn(|cx| wire.poll_write(cx, bytes)).await?;
+        bytes = bytes.get(count..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+const fn head_fault(error: HeadError) -> Fault {
+    Fault::downstream(match error {
+        HeadError::Malformed => Kind::ProtocolError,
+        HeadError::TooLarge => Kind::TooLarge,
+    })
+}

@@ -1,0 +1,203 @@
+//! Writing a request's head on: the original bytes, with our lines in place of a few of them.
+
+use std::ops::Range;
+
+use super::head::{HeadView, RequestHead};
+use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE};
+
+/// What must differ between the head that came and the head that goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Edits<'a> {
+    /// The trace context lines.
+    pub trace: Injection,
+    /// The tenant header, name and value, where it must be written.
+    pub tenant: Option<(&'a str, &'a str)>,
+    /// What the target and `Host` become where a proxy was addressed by the whole URL.
+    pub origin: Option<Origin<'a>>,
+}
+
+/// An absolute target taken apart (RFC 9112, section 3.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// The target in origin form.
+    pub target: &'a [u8],
+    /// The authority, which replaces `Host`.
+    pub authority: &'a [u8],
+}
+
+/// Fields that are for the proxy a client was told to use, not for the origin.
+const PROXY_FIELDS: [&str; 2] = ["proxy-connection", "proxy-authorization"];
+
+impl Edits<'_> {
+    /// Whether the head goes on byte for byte.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.trace == Injection::default() && self.tenant.is_none() && self.origin.is_none()
+    }
+
+    /// Appends the edited head to `out`: every line that is not edited keeps its bytes and place,
+    /// the first line of an edited header takes the new value, and what is new comes last.
+    pub fn write(&self, head: &RequestHead, view: &HeadView<'_>, out: &mut Vec<u8>) {
+        let mut copied = head.start;
+        let mut copy_until = |out: &mut Vec<u8>, at: usize, resume: usize| {
+            out.extend_from_slice(view.text(&(copied..at)));
+            copied = resume;
+        };
+        if let Some(origin) = self.origin {
+            copy_until(out, head.target.start, head.target.end);
+            out.extend_from_slice(origin.target);
+        }
+        let mut pending = Pending::new(self);
+        for (i, line) in head.lines.iter().enumerate() {
+            match self.edit(view.text(&line.name), &mut pending) {
+                Edit::Keep => {}
+                Edit::Value(value) => {
+                    copy_until(out, line.value.start, line.value.end);
+                    out.extend_from_slice(value);
+                }
+                Edit::Remove => {
+                    let Range { start, end } = line_bytes(head, i);
+                    copy_until(out, start, end);
+                }
+            }
+        }
+        copy_until(out, head.end - 2, head.end);
+        pending.write(out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    fn edit<'s>(&'s self, name: &[u8], pending: &mut Pending<'s>) -> Edit<'s> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        match name.len() {
+            11 if self.trace.traceparent.is_some() && is(TRACEPARENT) => {
+                pending.traceparent.take().map_or(Edit::Remove, Edit::Value)
+            }
+            10 if self.trace.discard_tracestate && is(TRACESTATE) => Edit::Remove,
+            4 if is("host") => self.origin.map_or(Edit::Keep, |o| Edit::Value(o.authority)),
+            16 | 19 if self.origin.is_some() && PROXY_FIELDS.into_iter().any(is) => Edit::Remove,
+            _ if self.tenant.is_some_and(|(tenant, _)| is(tenant)) => {
+                pending.tenant.take().map_or(Edit::Remove, |(_, value)| Edit::Value(value))
+            }
+            _ => Edit::Keep,
+        }
+    }
+}
+
+/// What becomes of one line.
+enum Edit<'a> {
+    Keep,
+    Value(&'a [u8]),
+    Remove,
+}
+
+/// The lines that have not found their place yet.
+struct Pending<'a> {
+    traceparent: Option<&'a [u8]>,
+    tenant: Option<(&'a str, &'a [u8])>,
+}
+
+impl<'a> Pending<'a> {
+    fn new(edits: &'a Edits<'_>) -> Self {
+        Self {
+            traceparent: edits.trace.traceparent.as_ref().map(<[u8; 55]>::as_slice),
+            tenant: edits.tenant.map(|(name, value)| (name, value.as_bytes())),
+        }
+    }
+
+    fn write(self, out: &mut Vec<u8>) {
+        let lines = [self.traceparent.map(|value| (TRACEPARENT, value)), self.tenant];
+        for (name, value) in lines.into_iter().flatten() {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// A line from its name to the start of the next.
+fn line_bytes(head: &RequestHead, index: usize) -> Range<usize> {
+    let start = head.lines.get(index).map_or(head.end - 2, |line| line.name.start);
+    let end = head.lines.get(index + 1).map_or(head.end - 2, |next| next.name.start);
+    start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::head::{HeadLimits, Scan};
+    use super::*;
+
+    const NEW: [u8; 55] = *b"00-11111111111111111111111111111111-2222222222222222-01";
+
+    fn spliced(text: &str, edits: &Edits<'_>) -> String {
+        let limits = HeadLimits { bytes: 10_000, lines: 100 };
+        let bytes = text.as_bytes();
+        let head = RequestHead::parse(bytes, &mut Scan::default(), &limits, Vec::new());
+        let head = head.unwrap().unwrap();
+        let mut out = Vec::new();
+        edits.write(&head, &head.view(bytes), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn tracing() -> Edits<'static> {
+        let trace = Injection { traceparent: Some(NEW), discard_tracestate: false };
+        Edits { trace, ..Edits::default() }
+    }
+
+    #[test]
+    fn without_edits_every_byte_stays() {
+        let text = "GET / HTTP/1.1\r\nHOST:h \r\nx-A:\t1\r\nX-a: 2  \r\nE:\r\n\r\n";
+        assert_eq!(spliced(text, &Edits::default()), text);
+        assert!(Edits::default().is_none() && !tracing().is_none());
+    }
+
+    #[test]
+    fn a_new_context_is_added_before_the_empty_line() {
+        let text = "GET / HTTP/1.1\r\nHOST:h \r\nX-a: 2  \r\n\r\n";
+        let expected = format!(
+            "GET / HTTP/1.1\r\nHOST:h \r\nX-a: 2  \r\ntraceparent: {}\r\n\r\n",
+            std::str::from_utf8(&NEW).unwrap()
+        );
+        assert_eq!(spliced(text, &tracing()), expected);
+        assert!(
+            spliced("GET / HTTP/1.0\r\n\r\n", &tracing()).starts_with("GET / HTTP/1.0\r\ntrace")
+        );
+    }
+
+    #[test]
+    fn an_old_context_is_replaced_in_place_and_its_repeats_are_removed() {
+        let text = "GET / HTTP/1.1\r\nTraceParent:  old \r\nHost: h\r\ntraceparent: older\r\n\r\n";
+        let expected = format!(
+            "GET / HTTP/1.1\r\nTraceParent:  {} \r\nHost: h\r\n\r\n",
+            std::str::from_utf8(&NEW).unwrap()
+        );
+        assert_eq!(spliced(text, &tracing()), expected);
+    }
+
+    #[test]
+    fn a_discarded_tracestate_leaves_with_all_its_lines() {
+        let text = "GET / HTTP/1.1\r\ntracestate: a=1\r\nHost: h\r\nTracestate: b\r\n\r\n";
+        let trace = Injection { traceparent: None, discard_tracestate: true };
+        let edits = Edits { trace, ..Edits::default() };
+        assert_eq!(spliced(text, &edits), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn a_tenant_is_written_once() {
+        let edits = Edits { tenant: Some(("x-tenant-id", "acme")), ..Edits::default() };
+        let none = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert!(spliced(none, &edits).ends_with("\r\nx-tenant-id: acme\r\n\r\n"));
+        let bad = "GET / HTTP/1.1\r\nX-Tenant-ID: a b\r\nHost: h\r\nX-Tenant-ID: c\r\n\r\n";
+        assert_eq!(spliced(bad, &edits), "GET / HTTP/1.1\r\nX-Tenant-ID: acme\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn an_absolute_target_becomes_an_origin_target_and_host_follows_it() {
+        let text = "GET http://b.example/x HTTP/1.1\r\nHost: a\r\nProxy-Connection: Keep-Alive\r\n\
+                    Proxy-Authorization: Basic eA==\r\nAccept: */*\r\n\r\n";
+        let origin = Some(Origin { target: b"/x", authority: b"b.example" });
+        let edits = Edits { origin, ..Edits::default() };
+        let expected = "GET /x HTTP/1.1\r\nHost: b.example\r\nAccept: */*\r\n\r\n";
+        assert_eq!(spliced(text, &edits), expected);
+    }
+}

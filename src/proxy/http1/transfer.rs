@@ -1,0 +1,368 @@
+//! One exchange on its way: the request up, the response down, both at once.
+//!
+//! Bytes are looked at in the buffer they were read into and written on from there. Neither side
+//! is read further than the other can be written to, which is all the back-pressure there is.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use super::framing::{Body, FramingError};
+use super::head::{Answers, HeadError, HeadLimits, ResponseHead};
+use crate::net::buffer::{BUFFER_SIZE, STREAM_BUFFER_SIZE};
+use crate::net::idle::{Deadline, IdleWatch};
+use crate::net::wire::Wire;
+use crate::proxy::Limits;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::fault::{Fault, Kind};
+
+/// A request and its response between two wires.
+#[derive(Debug)]
+pub struct Transfer<'a> {
+    pub(super) exchange: &'a mut Exchange,
+    pub(super) downstream: &'a mut Wire,
+    pub(super) upstream: &'a mut Wire,
+    /// The request's head as it goes on, and what of its body came with it: not yet written.
+    pub(super) head: &'a [u8],
+    pub(super) request: Body,
+    pub(super) answers: Answers,
+    pub(super) limits: &'a Limits,
+    pub(super) idle: &'a mut IdleWatch,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The response is complete; whether the connection may be used again.
+    Complete {
+        /// Whether both messages allow it and were passed whole.
+        is_persistent: bool,
+    },
+    /// The connection has left HTTP.
+    Tunnel,
+    /// Something failed.
+    Failed {
+        /// What.
+        fault: Fault,
+        /// Whether the caller has been sent any byte of a response.
+        has_begun: bool,
+    },
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Up {
+    /// On its way.
+    Sending,
+    /// Passed whole.
+    Sent,
+    /// The caller ended in the middle of it.
+    Cut,
+    /// The upstream does not take any more of it.
+    Refused,
+}
+
+/// How far the response is.
+#[derive(Clone, Copy, Debug)]
+enum Down {
+    Head,
+    Body(Body),
+    Done(Ending),
+}
+
+/// Where an exchange stands.
+#[derive(Debug)]
+struct Progress {
+    up: Up,
+    down: Down,
+    /// Bytes at the front of the downstream's buffer that belong to the request.
+    cleared_up: usize,
+    /// Bytes at the front of the upstream's buffer that belong to the response.
+    cleared_down: usize,
+    /// Whether the caller has been sent any byte of a response.
+    has_begun: bool,
+    /// Whether the upstream has sent any byte of a response.
+    is_answering: bool,
+    /// Whether the response allows the connection to be used again.
+    is_persistent: bool,
+    is_half_closed: bool,
+    response_deadline: Deadline,
+}
+
+impl Transfer<'_> {
+    /// Moves both messages until the exchange has ended.
+    pub async fn run(mut self) -> Ending {
+        let mut progress = Progress {
+            up: Up::Sending,
+            down: Down::Head,
+            cleared_up: 0,
+            cleared_down: 0,
+            has_begun: false,
+            is_answering: false,
+            is_persistent: false,
+            is_half_closed: false,
+            response_deadline: Deadline::default(),
+        };
+        poll_fn(|cx| self.poll(cx, &mut progress)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Ending> {
+        let up = self.poll_request(cx, progress);
+        if let Down::Done(Ending::Complete { is_persistent }) = progress.down {
+            return self.poll_rest_of_request(cx, progress, is_persistent && up.is_ok());
+        }
+        let moved = up.and_then(|()| self.poll_response(cx, progress));
+        let fault = match (moved, progress.down) {
+            (Err(fault), _) => fault,
+            (Ok(()), Down::Done(ending)) if progress.cleared_down == 0 => {
+                return self.settle(cx, progress, ending);
+            }
+            (Ok(()), _) => match self.poll_timers(cx, progress) {
+                Some(fault) => fault,
+                None => return Poll::Pending,
+            },
+        };
+        Poll::Ready(Ending::Failed { fault, has_begun: progress.has_begun })
+    }
+
+    fn settle(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut Progress,
+        ending: Ending,
+    ) -> Poll<Ending> {
+        match ending {
+            Ending::Complete { is_persistent } => {
+                self.poll_rest_of_request(cx, progress, is_persistent)
+            }
+            other => Poll::Ready(other),
+        }
+    }
+
+    /// Writes what there is of the request; then watches for the caller to go away.
+    fn poll_request(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Result<(), Fault> {
+        while progress.up == Up::Sending {
+            let cleared = self.downstream.buffer.filled().get(..progress.cleared_up);
+            let (from_head, bytes) = match self.head {
+                [] => (false, cleared.unwrap_or_default()),
+                head => (true, head),
+            };
+            if !bytes.is_empty() {
+                match self.upstream.poll_write(cx, bytes) {
+                    Poll::Ready(Ok(count)) if from_head => {
+                        self.head = self.head.get(count..).unwrap_or_default();
+                    }
+                    Poll::Ready(Ok(count)) => {
+                        self.downstream.buffer.consume(count);
+                        progress.cleared_up -= count;
+                    }
+                    // It may have answered before it stopped reading; the answer decides.
+                    Poll::Ready(Err(_)) => progress.up = Up::Refused,
+                    Poll::Pending => return Ok(()),
+                }
+                self.idle.touch();
+            } else if self.request.is_done() {
+                progress.up = Up::Sent;
+                if self.request.content() > 0 {
+                    self.exchange.request_sent();
+                }
+                if self.limits.response_timeout < self.limits.idle_timeout {
+                    progress.response_deadline.set(self.limits.response_timeout);
+                }
+            } else if !self.downstream.buffer.is_empty() {
+                let filled = self.downstream.buffer.filled();
+                progress.cleared_up = self.request.advance(filled).map_err(request_fault)?;
+                self.exchange.request_bytes = self.request.content();
+            } else if self.downstream.is_eof() {
+                progress.up = Up::Cut;
+            } else {
+                match self.downstream.poll_fill(cx, STREAM_BUFFER_SIZE) {
+                    Poll::Ready(Ok(_)) => self.idle.touch(),
+                    Poll::Ready(Err(_)) => return Err(Fault::downstream(Kind::Cancelled)),
+                    Poll::Pending => return Ok(()),
+                }
+            }
+        }
+        self.watch_caller(cx, progress)
+    }
+
+    /// Reads ahead, within bounds, only to see whether the caller ends; its end is passed on.
+    fn watch_caller(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Result<(), Fault> {
+        while !self.downstream.is_eof() && progress.up == Up::Sent {
+            match self.downstream.poll_fill(cx, BUFFER_SIZE) {
+                Poll::Ready(Ok(0)) | Poll::Pending => break,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Err(Fault::downstream(Kind::Cancelled)),
+            }
+        }
+        let is_ended = self.downstream.is_eof() && self.downstream.buffer.is_empty();
+        if is_ended && !progress.is_half_closed {
+            progress.is_half_closed = true;
+            self.upstream.shut_down(cx);
+        }
+        Ok(())
+    }
+
+    /// Writes what there is of the response, interim responses included.
+    fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut Progress,
+    ) -> Result<(), Fault> {
+        loop {
+            while progress.cleared_down > 0 {
+                let bytes = self.upstream.buffer.filled().get(..progress.cleared_down);
+                match self.downstream.poll_write(cx, bytes.unwrap_or_default()) {
+                    Poll::Ready(Ok(count)) => {
+                        self.upstream.buffer.consume(count);
+                        progress.cleared_down -= count;
+                        progress.has_begun = true;
+                        self.idle.touch();
+                    }
+                    Poll::Ready(Err(_)) => return Err(Fault::downstream(Kind::Cancelled)),
+                    Poll::Pending => return Ok(()),
+                }
+            }
+            match &mut progress.down {
+                Down::Done(_) => return Ok(()),
+                Down::Body(body) if body.is_done() => {
+                    let is_persistent = progress.is_persistent;
+                    progress.down = Down::Done(Ending::Complete { is_persistent });
+                    continue;
+                }
+                Down::Head | Down::Body(_) if self.upstream.buffer.is_empty() => {}
+                Down::Body(body) => {
+                    let filled = self.upstream.buffer.filled();
+                    progress.cleared_down = body.advance(filled).map_err(response_fault)?;
+                    self.exchange.response_bytes = body.content();
+                    continue;
+                }
+                Down::Head => {
+                    if self.read_head(progress)? {
+                        continue;
+                    }
+                }
+            }
+            if self.upstream.is_eof() {
+                self.end_with_connection(progress)?;
+                continue;
+            }
+            match self.upstream.poll_fill(cx, self.limits.header_bytes.max(STREAM_BUFFER_SIZE)) {
+                Poll::Ready(Ok(_)) => self.idle.touch(),
+                Poll::Ready(Err(error)) => return Err(self.upstream_fault(progress, &error)),
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads a response's head; whether there was a whole one.
+    fn read_head(&mut self, progress: &mut Progress) -> Result<bool, Fault> {
+        let limits =
+            HeadLimits { bytes: self.limits.header_bytes, lines: self.limits.header_count };
+        if !std::mem::replace(&mut progress.is_answering, true) {
+            progress.response_deadline.clear();
+            self.exchange.first_byte();
+        }
+        let filled = self.upstream.buffer.filled();
+        let Some(head) = ResponseHead::parse(filled, self.answers, &limits).map_err(head_fault)?
+        else {
+            return Ok(false);
+        };
+        progress.cleared_down = head.end;
+        if head.is_interim() {
+            return Ok(true);
+        }
+        self.exchange.answered(head.status);
+        let is_tunnel = head.status == 101
+            || self.answers == Answers::Connect && (200..300).contains(&head.status);
+        progress.is_persistent = head.is_persistent;
+        progress.down = if is_tunnel {
+            Down::Done(Ending::Tunnel)
+        } else {
+            let mut body = head.body;
+            let rest = filled.get(head.end..).unwrap_or_default();
+            progress.cleared_down += body.advance(rest).map_err(response_fault)?;
+            self.exchange.response_bytes = body.content();
+            Down::Body(body)
+        };
+        Ok(true)
+    }
+
+    /// The upstream has ended: that completes a body that has no other end, and cuts all others.
+    fn end_with_connection(&self, progress: &mut Progress) -> Result<(), Fault> {
+        match progress.down {
+            Down::Body(body) if body.ends_with_connection() => {
+                progress.down = Down::Done(Ending::Complete { is_persistent: false });
+                Ok(())
+            }
+            // It ended because the caller did, as it would have without us.
+            _ if progress.is_half_closed => Err(Fault::downstream(Kind::Cancelled)),
+            _ => Err(Fault::upstream(Kind::ConnectionClosed)),
+        }
+    }
+
+    fn upstream_fault(&self, progress: &Progress, error: &std::io::Error) -> Fault {
+        if progress.is_half_closed {
+            Fault::downstream(Kind::Cancelled)
+        } else {
+            Fault::upstream_io(error)
+        }
+    }
+
+    /// After an early response: the rest of the request is passed for as long as it is taken.
+    fn poll_rest_of_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut Progress,
+        is_persistent: bool,
+    ) -> Poll<Ending> {
+        self.exchange.response_ended();
+        let is_persistent = is_persistent && progress.up == Up::Sent && !progress.is_half_closed;
+        let is_taken = progress.up == Up::Sending && progress.is_persistent;
+        if !is_taken || self.upstream.is_eof() {
+            return Poll::Ready(Ending::Complete { is_persistent });
+        }
+        let is_over = match self.upstream.poll_fill(cx, BUFFER_SIZE) {
+            Poll::Ready(_) => true,
+            Poll::Pending => self.idle.poll_expired(cx).is_ready(),
+        };
+        if is_over { Poll::Ready(Ending::Complete { is_persistent: false }) } else { Poll::Pending }
+    }
+
+    /// Whether somebody has kept us waiting for too long, and who.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Option<Fault> {
+        let is_late = progress.response_deadline.poll_expired(cx).is_ready();
+        if !is_late && self.idle.poll_expired(cx).is_pending() {
+            return None;
+        }
+        Some(match (progress.up, progress.down) {
+            (Up::Sending, Down::Head) if self.head.is_empty() && progress.cleared_up == 0 => {
+                Fault::downstream(Kind::IdleTimeout)
+            }
+            (_, Down::Head) => Fault::upstream(Kind::ResponseTimeout),
+            _ if progress.cleared_down > 0 => Fault::downstream(Kind::IdleTimeout),
+            _ => Fault::upstream(Kind::IdleTimeout),
+        })
+    }
+}
+
+/// The fault behind a request body that is not what its framing says.
+pub(super) const fn request_fault(error: FramingError) -> Fault {
+    Fault::downstream(match error {
+        FramingError::Chunk => Kind::ProtocolError,
+        FramingError::TooLarge => Kind::TooLarge,
+    })
+}
+
+const fn response_fault(error: FramingError) -> Fault {
+    Fault::upstream(match error {
+        FramingError::Chunk => Kind::ProtocolError,
+        FramingError::TooLarge => Kind::TooLarge,
+    })
+}
+
+const fn head_fault(error: HeadError) -> Fault {
+    Fault::upstream(match error {
+        HeadError::Malformed => Kind::ProtocolError,
+        HeadError::TooLarge => Kind::TooLarge,
+    })
+}

@@ -1,0 +1,117 @@
+//! Moving one body: data as it comes, no faster than it is taken, and its trailers.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use http::HeaderMap;
+
+/// One body on its way from one connection to another.
+#[derive(Debug)]
+pub struct Pump {
+    from: RecvStream,
+    /// Data that was received and waits for room to be sent.
+    waiting: Bytes,
+    /// Bytes that have been passed on.
+    pub bytes: u64,
+}
+
+/// How a body ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With its last data.
+    Data,
+    /// With trailers, which have been sent on.
+    Trailers(HeaderMap),
+}
+
+/// Which end of a pump is broken, and how.
+#[derive(Debug)]
+pub enum Broken {
+    /// The side it comes from.
+    Source(h2::Error),
+    /// The side it goes to.
+    Destination(h2::Error),
+}
+
+impl Pump {
+    /// A pump of what `from` receives.
+    #[must_use]
+    pub const fn new(from: RecvStream) -> Self {
+        Self { from, waiting: Bytes::new(), bytes: 0 }
+    }
+
+    /// Whether there is nothing to move, not even trailers.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.from.is_end_stream()
+    }
+
+    /// Moves what can be moved, and is ready when all of it has been.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut SendStream<Bytes>,
+    ) -> Poll<Result<Ended, Broken>> {
+        loop {
+            if !self.waiting.is_empty() {
+                ready!(self.poll_send(cx, to))?;
+                if self.waiting.is_empty() && self.from.is_end_stream() {
+                    return Poll::Ready(Ok(Ended::Data));
+                }
+                continue;
+            }
+            match ready!(self.from.poll_data(cx)) {
+                Some(Ok(data)) if data.is_empty() && !self.from.is_end_stream() => {}
+                Some(Ok(data)) if data.is_empty() => break,
+                Some(Ok(data)) => self.waiting = data,
+                Some(Err(error)) => return Poll::Ready(Err(Broken::Source(error))),
+                None => break,
+            }
+        }
+        Poll::Ready(match ready!(self.from.poll_trailers(cx)) {
+            Ok(Some(trailers)) => match to.send_trailers(trailers.clone()) {
+                Ok(()) => Ok(Ended::Trailers(trailers)),
+                Err(error) => Err(Broken::Destination(error)),
+            },
+            Ok(None) => match to.send_data(Bytes::new(), true) {
+                Ok(()) => Ok(Ended::Data),
+                Err(error) => Err(Broken::Destination(error)),
+            },
+            Err(error) => Err(Broken::Source(error)),
+        })
+    }
+
+    /// Sends as much of what waits as there is room for; the sender gets its window back only
+    /// then, which is what slows it down.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut SendStream<Bytes>,
+    ) -> Poll<Result<(), Broken>> {
+        to.reserve_capacity(self.waiting.len());
+        while to.capacity() == 0 {
+            match ready!(to.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(Broken::Destination(error))),
+                None => {
+                    let gone = h2::Error::from(h2::Reason::CANCEL);
+                    return Poll::Ready(Err(Broken::Destination(gone)));
+                }
+            }
+        }
+        let count = to.capacity().min(self.waiting.len());
+        let part = self.waiting.split_to(count);
+        let is_last = self.waiting.is_empty() && self.from.is_end_stream();
+        to.send_data(part, is_last).map_err(Broken::Destination)?;
+        self.bytes += count as u64;
+        self.from.flow_control().release_capacity(count).map_err(Broken::Source)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Waits until the peer resets the stream that `to` sends on, and gives the reason.
+pub async fn reset(to: &mut SendStream<Bytes>) -> Result<h2::Reason, h2::Error> {
+    poll_fn(|cx| to.poll_reset(cx)).await
+}

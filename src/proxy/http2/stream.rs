@@ -1,0 +1,368 @@
+//! One stream: a request and its response, each with a body and trailers, moved both ways at once.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+
+use super::pump::{Broken, Ended, Pump};
+use super::serve::{self, Upstreams};
+use crate::net::idle::{Deadline, IdleWatch};
+use crate::proxy::connection::Conn;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::{Limits, upstream};
+use crate::trace::propagate::{TRACEPARENT, TRACESTATE};
+use crate::trace::{Headers, semconv};
+
+/// Passes one request on, and its response back.
+pub async fn run(
+    upstreams: Rc<Upstreams>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    let conn = Rc::clone(upstreams.conn());
+    let (mut parts, body) = request.into_parts();
+    let mut exchange = begin(&conn, &parts);
+    edit(&mut parts.headers, &exchange);
+    let sent = tokio::select! {
+        sent = send(&upstreams, parts, &body, &mut exchange) => sent,
+        // The caller went away while we were connecting.
+        _reason = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let (response, to_upstream) = match sent {
+        Ok(sent) => sent,
+        Err(fault) => return refuse(exchange, respond, fault),
+    };
+    let limits = conn.worker.config.limits;
+    let stream = Stream {
+        exchange: &mut exchange,
+        up: Some(Pump::new(body)),
+        to_upstream,
+        response: Some(response),
+        respond,
+        down: None,
+        limits,
+        idle: IdleWatch::new(limits.idle_timeout),
+        deadline: Deadline::default(),
+    };
+    match stream.run().await {
+        Ok(()) => exchange.end(),
+        Err(Unfinished::Reset(fault)) => {
+            fault.log(conn.direction.as_str(), "");
+            exchange.fail(fault);
+            exchange.end();
+        }
+        Err(Unfinished::Unanswered(fault, respond)) => refuse(exchange, respond, fault),
+    }
+}
+
+fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Exchange {
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let path = if parts.method == Method::CONNECT { "" } else { parts.uri.path() };
+    Exchange::begin(
+        conn,
+        &semconv::Request {
+            kind: conn.kind(),
+            method: parts.method.as_str().as_bytes(),
+            path: path.as_bytes(),
+            query: parts.uri.query().map(str::as_bytes),
+            authority: authority.or(host),
+            version: semconv::Version::Http2,
+            headers: &Map(&parts.headers),
+            downstream: conn.peer,
+        },
+    )
+}
+
+/// A header map as the headers that tracing reads.
+struct Map<'a>(&'a HeaderMap);
+
+impl Headers for Map<'_> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.0.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    }
+}
+
+/// Sets the lines that must differ.
+fn edit(headers: &mut HeaderMap, exchange: &Exchange) {
+    let injection = exchange.injection;
+    if let Some(value) = injection.traceparent
+        && let Ok(value) = HeaderValue::from_bytes(&value)
+    {
+        headers.insert(HeaderName::from_static(TRACEPARENT), value);
+    }
+    if injection.discard_tracestate {
+        headers.remove(TRACESTATE);
+    }
+    if let Some((name, value)) = exchange.tenant_line()
+        && let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+    {
+        headers.insert(name, value);
+    }
+}
+
+/// Sends the request's head to its upstream.
+async fn send(
+    upstreams: &Upstreams,
+    mut parts: http::request::Parts,
+    body: &RecvStream,
+    exchange: &mut Exchange,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Fault> {
+    let conn = upstreams.conn();
+    if !conn.worker.has_room() {
+        return Err(Fault::proxy(Kind::Overload));
+    }
+    let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
+    let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let target = upstream::target(conn, authority.or(host))?;
+    let mut ready = upstreams.ready(&target).await?;
+    exchange.connected(ready.peer, ready.connecting);
+    if parts.uri.authority().is_none() {
+        // h2 insists on an authority for what calls itself HTTP/2; a request may have none.
+        parts.version = Version::HTTP_11;
+    }
+    let request = Request::from_parts(parts, ());
+    ready.sender.send_request(request, body.is_end_stream()).map_err(|error| serve::fault(&error))
+}
+
+/// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
+fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, fault: Fault) {
+    exchange.refuse(fault);
+    fault.log(exchange.direction().as_str(), "");
+    let reply = fault.reply();
+    let mut response = Response::new(());
+    let headers = response.headers_mut();
+    let body = if exchange.is_grpc {
+        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(reply.grpc));
+        headers.insert("grpc-message", HeaderValue::from_static(reply.message));
+        Bytes::new()
+    } else {
+        *response.status_mut() =
+            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
+        Bytes::from(format!("spandrel: {}\n", reply.message))
+    };
+    // A caller that is gone needs no answer.
+    if let Ok(mut stream) = respond.send_response(response, body.is_empty())
+        && !body.is_empty()
+    {
+        stream.send_data(body, true).ok();
+    }
+    exchange.end();
+}
+
+/// A stream whose request has been sent on its way.
+struct Stream<'a> {
+    exchange: &'a mut Exchange,
+    /// The request's body, until all of it has gone.
+    up: Option<Pump>,
+    to_upstream: SendStream<Bytes>,
+    /// The response's head, until it has come.
+    response: Option<ResponseFuture>,
+    respond: SendResponse<Bytes>,
+    /// The response's body, once its head has come.
+    down: Option<(Pump, SendStream<Bytes>)>,
+    limits: Limits,
+    idle: IdleWatch,
+    deadline: Deadline,
+}
+
+/// Why a stream ended before its response did.
+struct Failure {
+    fault: Fault,
+    /// The code that both sides are reset with; none where the caller is to be answered.
+    reason: Option<Reason>,
+}
+
+/// What is left of a stream that failed.
+enum Unfinished {
+    /// Both sides were reset.
+    Reset(Fault),
+    /// The caller waits for an answer that will not come.
+    Unanswered(Fault, SendResponse<Bytes>),
+}
+
+impl Failure {
+    const fn reset(fault: Fault, reason: Reason) -> Self {
+        Self { fault, reason: Some(reason) }
+    }
+
+    const fn cancelled(reason: Reason) -> Self {
+        Self::reset(Fault::downstream(Kind::Cancelled), reason)
+    }
+}
+
+impl Stream<'_> {
+    /// Moves both messages until the response has ended, and then what is left of the request.
+    async fn run(mut self) -> Result<(), Unfinished> {
+        let ended = poll_fn(|cx| self.poll(cx)).await;
+        let Err(Failure { fault, reason }) = ended else {
+            self.exchange.response_ended();
+            poll_fn(|cx| self.poll_rest_of_request(cx)).await;
+            return Ok(());
+        };
+        let reason_up = reason.unwrap_or(Reason::CANCEL);
+        self.to_upstream.send_reset(reason_up);
+        match (self.down, reason) {
+            (None, None) => return Err(Unfinished::Unanswered(fault, self.respond)),
+            (None, Some(reason)) => self.respond.send_reset(reason),
+            (Some((_, mut to_downstream)), reason) => {
+                to_downstream.send_reset(reason.unwrap_or(fault.reset_reason()));
+            }
+        }
+        Err(Unfinished::Reset(fault))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let before = (self.exchange.request_bytes, self.exchange.response_bytes);
+        self.poll_caller(cx)?;
+        self.poll_request(cx)?;
+        if self.poll_response(cx)?.is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if before != (self.exchange.request_bytes, self.exchange.response_bytes) {
+            self.idle.touch();
+        }
+        self.poll_timers(cx).map(Err)
+    }
+
+    /// After an early response the request goes on for as long as the upstream takes it.
+    fn poll_rest_of_request(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let is_over = self.poll_caller(cx).is_err()
+            || self.poll_request(cx).is_err()
+            || self.up.is_none()
+            || self.to_upstream.poll_reset(cx).is_ready()
+            || self.idle.poll_expired(cx).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether the caller has reset the stream.
+    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let reset = match &mut self.down {
+            Some((_, to_downstream)) => to_downstream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        };
+        match reset {
+            Poll::Ready(Ok(reason)) => Err(Failure::cancelled(reason)),
+            Poll::Ready(Err(_gone)) => Err(Failure::cancelled(Reason::CANCEL)),
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let Some(pump) = &mut self.up else { return Ok(()) };
+        if pump.is_empty() {
+            self.up = None;
+            return Ok(());
+        }
+        let polled = pump.poll(cx, &mut self.to_upstream);
+        self.exchange.request_bytes = pump.bytes;
+        match polled {
+            Poll::Pending => return Ok(()),
+            Poll::Ready(Ok(_)) => self.exchange.request_sent(),
+            Poll::Ready(Err(Broken::Source(error))) => {
+                return Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)));
+            }
+            // It may have answered before it stopped reading; the answer decides.
+            Poll::Ready(Err(Broken::Destination(_))) => {}
+        }
+        self.up = None;
+        if self.limits.response_timeout < self.limits.idle_timeout && self.response.is_some() {
+            self.deadline.set(self.limits.response_timeout);
+        }
+        Ok(())
+    }
+
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        if let Some(response) = &mut self.response {
+            while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+                self.exchange.first_byte();
+                // A caller that is gone is noticed elsewhere.
+                self.respond.send_informational(interim).ok();
+            }
+            match Pin::new(response).poll(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Ok(response)) => {
+                    self.response = None;
+                    self.deadline.clear();
+                    if self.pass_head(response)? {
+                        return Ok(Poll::Ready(()));
+                    }
+                }
+                Poll::Ready(Err(error)) => return self.refuse_or_fail(&error),
+            }
+        }
+        let Some((pump, to_downstream)) = &mut self.down else { return Ok(Poll::Ready(())) };
+        let polled = pump.poll(cx, to_downstream);
+        self.exchange.response_bytes = pump.bytes;
+        match polled {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(Ok(Ended::Data)) => Ok(Poll::Ready(())),
+            Poll::Ready(Ok(Ended::Trailers(trailers))) => {
+                if let Some(status) = trailers.get("grpc-status").filter(|_| self.exchange.is_grpc)
+                {
+                    self.exchange.grpc_status(status.as_bytes());
+                }
+                Ok(Poll::Ready(()))
+            }
+            Poll::Ready(Err(Broken::Source(error))) => {
+                let reason = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
+                Err(Failure::reset(serve::fault(&error), reason))
+            }
+            Poll::Ready(Err(Broken::Destination(error))) => {
+                Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)))
+            }
+        }
+    }
+
+    /// Sends the response's head on; whether it was all there is.
+    fn pass_head(&mut self, response: Response<RecvStream>) -> Result<bool, Failure> {
+        let (parts, body) = response.into_parts();
+        self.exchange.first_byte();
+        self.exchange.answered(parts.status.as_u16());
+        if let Some(status) = parts.headers.get("grpc-status").filter(|_| self.exchange.is_grpc) {
+            self.exchange.grpc_status(status.as_bytes());
+        }
+        let is_all = body.is_end_stream();
+        match self.respond.send_response(Response::from_parts(parts, ()), is_all) {
+            Ok(to_downstream) => {
+                self.down = Some((Pump::new(body), to_downstream));
+                Ok(is_all)
+            }
+            Err(_gone) => Err(Failure::cancelled(Reason::CANCEL)),
+        }
+    }
+
+    /// There will be no response: a reset stream is passed on as such, a lost connection is
+    /// answered for.
+    fn refuse_or_fail(&mut self, error: &h2::Error) -> Result<Poll<()>, Failure> {
+        let fault = serve::fault(error);
+        match error.reason() {
+            Some(reason) if error.is_reset() && error.is_remote() => {
+                Err(Failure::reset(fault, reason))
+            }
+            _ => Err(Failure { fault, reason: None }),
+        }
+    }
+
+    /// Whether somebody has kept us waiting for too long, and who.
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let is_late = self.deadline.poll_expired(cx).is_ready();
+        if !is_late && self.idle.poll_expired(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let kind = if self.response.is_some() { Kind::ResponseTimeout } else { Kind::IdleTimeout };
+        Poll::Ready(Failure { fault: Fault::upstream(kind), reason: None })
+    }
+}

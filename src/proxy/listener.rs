@@ -1,0 +1,87 @@
+//! Accepting connections: bounded, and patient when the system has none left to give.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::connection::{self, Conn};
+use super::worker::Worker;
+use crate::direction::Direction;
+use crate::metrics::Counter;
+
+/// How long accepting pauses when the system has no file descriptors or memory left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until the worker drains, then waits for them to end.
+///
+/// When as many are open as may be, no more are accepted: the next ones wait in the kernel, and
+/// nobody who is connected is disturbed.
+pub async fn run(worker: Rc<Worker>, direction: Direction, listener: TcpListener) {
+    let most = worker.config.limits.connections.div_ceil(worker.config.workers.max(1));
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    let room = Arc::new(Semaphore::new(most as usize));
+    let accepting = accept_all(&worker, direction, &listener, &room);
+    tokio::select! {
+        () = accepting => {}
+        () = worker.draining() => {}
+    }
+    drop(listener);
+    // Every open connection holds a permit; a closed semaphore would be a mistake of ours.
+    drop(room.acquire_many(most).await);
+}
+
+async fn accept_all(
+    worker: &Rc<Worker>,
+    direction: Direction,
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) {
+    loop {
+        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                if let Ok(local) = stream.local_addr() {
+                    let conn = Conn { worker: Rc::clone(worker), direction, peer, local };
+                    tokio::task::spawn_local(serve(Rc::new(conn), stream, permit));
+                }
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!(%error, "cannot accept connections, raise the limit of open files");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+            // The peer was gone before we came to it.
+            Err(error) => tracing::debug!(%error, "connection lost before it was accepted"),
+        }
+    }
+}
+
+async fn serve(conn: Rc<Conn>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    let _open = Open::count(conn.worker.counters.connections(conn.direction));
+    connection::serve(conn, stream).await;
+    drop(permit);
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open(Counter);
+
+impl Open {
+    fn count(gauge: &Counter) -> Self {
+        gauge.add(1);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.subtract(1);
+    }
+}
+
+/// EMFILE, ENFILE, ENOBUFS and ENOMEM: trying again at once would only spin.
+fn is_exhausted(error: &std::io::Error) -> bool {
+    const EXHAUSTED: [i32; 4] = [24, 23, 105, 12];
+    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
+}

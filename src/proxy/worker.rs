@@ -1,0 +1,295 @@
+//! One single-threaded runtime: its listeners, its connections, its spans, its counters.
+//!
+//! Everything here belongs to one thread. Nothing on the path of a request is shared with
+//! another worker, so plain cells do where others need locks.
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+
+use super::Config;
+use super::fault::{Fault, Kind, Side};
+use super::inflight::InFlight;
+use super::listener;
+use crate::direction::Direction;
+use crate::drain::{Phase, Watch};
+use crate::export::Sink;
+use crate::metrics::{CONNECTIONS, Counter, FAULTS, HEALTH_CHECKS, REQUESTS, Registry};
+use crate::net::buffer::BufferPool;
+use crate::net::clock::Clock;
+use crate::trace::IdGenerator;
+use crate::trace::span::{Attributes, Span};
+
+/// How long a finished span may stay with its worker before it is handed to the exporter.
+const HAND_OVER_DELAY: Duration = Duration::from_millis(100);
+/// The most attribute buffers kept for the next exchange.
+const MAX_SCRATCH: usize = 64;
+/// The largest attribute buffer that is kept, in bytes.
+const MAX_SCRATCH_BYTES: usize = 16 * 1024;
+
+/// What the connections of one worker share.
+#[derive(Debug)]
+pub struct Worker {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The addresses that spandrel listens on, which no request may be sent to.
+    pub listening: Vec<SocketAddr>,
+    /// The requests that the application is working on.
+    pub in_flight: InFlight,
+    /// The time.
+    pub clock: Clock,
+    /// Makes new ids.
+    pub ids: RefCell<IdGenerator>,
+    /// Spare read buffers.
+    pub pool: Rc<BufferPool>,
+    /// The numbers of this worker.
+    pub counters: Counters,
+    /// Requests that have begun and not ended.
+    pub requests_open: Cell<usize>,
+    sink: RefCell<Sink>,
+    scratch: RefCell<Vec<Vec<u8>>>,
+    has_finished_spans: Notify,
+    phase: Cell<Phase>,
+    phase_changed: Notify,
+}
+
+/// What a worker needs to be made, all of it fit to be sent to the worker's thread.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The listeners, with the direction of what they accept.
+    pub listeners: Vec<(Direction, TcpListener)>,
+    /// This worker's handle on the requests in flight.
+    pub in_flight: InFlight,
+    /// Where finished spans go.
+    pub sink: Sink,
+    /// Where the numbers go.
+    pub registry: Arc<Registry>,
+    /// The time, by the same anchor for all workers.
+    pub clock: Clock,
+    /// The start of the ids.
+    pub seed: [u8; 32],
+    /// When to stop.
+    pub drain: Watch,
+}
+
+/// The bound counters of a worker.
+#[derive(Debug)]
+pub struct Counters {
+    requests: [[Counter; STATUS_CLASSES.len()]; 2],
+    faults: [[Counter; Kind::ALL.len()]; 3],
+    connections: [Counter; 2],
+    /// Health checks.
+    pub health_checks: Counter,
+}
+
+/// The values of the label `status`: the class of the status code, or that there was none.
+const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Runs a worker until it has drained, or is forced to stop.
+///
+/// # Errors
+/// When the runtime cannot be made or the listeners cannot be used.
+pub fn run(parts: Parts) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(MAX_RESOLVER_THREADS)
+        .build()?;
+    let local = LocalSet::new();
+    // Dropping the set at the end cuts off what is left, and each exchange records its own end.
+    runtime.block_on(local.run_until(work(parts)))
+}
+
+/// Threads that resolve names, at a time.
+const MAX_RESOLVER_THREADS: usize = 4;
+
+async fn work(parts: Parts) -> std::io::Result<()> {
+    let listeners: Vec<_> = parts
+        .listeners
+        .into_iter()
+        .map(|(direction, socket)| {
+            let address = socket.local_addr()?;
+            Ok((direction, address, tokio::net::TcpListener::from_std(socket)?))
+        })
+        .collect::<std::io::Result<_>>()?;
+    let worker = Rc::new(Worker {
+        counters: Counters::register(&parts.registry),
+        listening: listeners.iter().map(|(_, address, _)| *address).collect(),
+        config: parts.config,
+        in_flight: parts.in_flight,
+        clock: parts.clock,
+        ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
+        pool: Rc::default(),
+        requests_open: Cell::new(0),
+        sink: RefCell::new(parts.sink),
+        scratch: RefCell::default(),
+        has_finished_spans: Notify::new(),
+        phase: Cell::new(Phase::Running),
+        phase_changed: Notify::new(),
+    });
+    let hand_over = tokio::task::spawn_local(Rc::clone(&worker).hand_over_spans());
+    let accepting: Vec<_> = listeners
+        .into_iter()
+        .map(|(direction, _, socket)| {
+            tokio::task::spawn_local(listener::run(Rc::clone(&worker), direction, socket))
+        })
+        .collect();
+    let mut drain = parts.drain;
+    drain.reached(Phase::Draining).await;
+    worker.enter(Phase::Draining);
+    let drained = async {
+        for listener in accepting {
+            // A listener's task ends when its connections have; it cannot fail.
+            listener.await.ok();
+        }
+    };
+    tokio::select! {
+        () = drained => {}
+        () = drain.reached(Phase::Forced) => {}
+    }
+    worker.enter(Phase::Forced);
+    hand_over.abort();
+    Ok(())
+}
+
+impl Worker {
+    /// Counts a finished span and leaves it to be handed over.
+    pub fn finish(&self, span: Span, name: &[&[u8]], trace_state: &[u8], attributes: &Attributes) {
+        self.sink.borrow_mut().finish(span, name, trace_state, attributes);
+        self.has_finished_spans.notify_one();
+    }
+
+    /// Whether outbound requests come through spandrel too, and may have to be joined.
+    #[must_use]
+    pub fn has_outbound(&self) -> bool {
+        self.config.outbound.is_some()
+    }
+
+    /// Whether there is room for one more request.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.requests_open.get() <= self.config.limits.requests / self.config.workers.max(1)
+    }
+
+    /// Whether new work is still taken.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.phase.get() >= Phase::Draining
+    }
+
+    /// Whether what runs is being cut off.
+    #[must_use]
+    pub fn is_forced(&self) -> bool {
+        self.phase.get() >= Phase::Forced
+    }
+
+    /// Waits until no new work is to be taken.
+    pub async fn draining(&self) {
+        while !self.is_draining() {
+            self.phase_changed.notified().await;
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.phase_changed.notify_waiters();
+    }
+
+    /// An empty buffer for attributes.
+    #[must_use]
+    pub fn take_scratch(&self) -> Vec<u8> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub fn give_scratch(&self, buffer: Vec<u8>) {
+        let mut scratch = self.scratch.borrow_mut();
+        if scratch.len() < MAX_SCRATCH && buffer.capacity() <= MAX_SCRATCH_BYTES {
+            scratch.push(buffer);
+        }
+    }
+
+    /// Hands finished spans over soon after the first of them, so that an idle worker sleeps.
+    async fn hand_over_spans(self: Rc<Self>) {
+        loop {
+            self.has_finished_spans.notified().await;
+            tokio::time::sleep(HAND_OVER_DELAY).await;
+            self.sink.borrow_mut().flush();
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// The last connection is gone, so the last spans are finished.
+    fn drop(&mut self) {
+        self.sink.borrow_mut().flush();
+    }
+}
+
+impl Counters {
+    fn register(registry: &Registry) -> Self {
+        let way = |direction: Direction| ("direction", direction.as_str());
+        Self {
+            requests: Direction::ALL.map(|direction| {
+                STATUS_CLASSES
+                    .map(|class| registry.counter(REQUESTS, &[way(direction), ("status", class)]))
+            }),
+            faults: Side::ALL.map(|side| {
+                let side = ("side", side.as_str());
+                Kind::ALL.map(|kind| registry.counter(FAULTS, &[side, ("kind", kind.as_str())]))
+            }),
+            connections: Direction::ALL
+                .map(|direction| registry.counter(CONNECTIONS, &[way(direction)])),
+            health_checks: registry.counter(HEALTH_CHECKS, &[]),
+        }
+    }
+
+    /// The counter of requests that ended with this status.
+    #[must_use]
+    pub fn request(&self, direction: Direction, status: Option<u16>) -> &Counter {
+        let [none, informational, success, redirect, client, server] =
+            pick(&self.requests, direction);
+        match status.map(|code| code / 100) {
+            Some(1) => informational,
+            Some(2) => success,
+            Some(3) => redirect,
+            Some(4) => client,
+            Some(5) => server,
+            _ => none,
+        }
+    }
+
+    /// The gauge of open connections.
+    #[must_use]
+    pub const fn connections(&self, direction: Direction) -> &Counter {
+        pick(&self.connections, direction)
+    }
+
+    /// The counter of this fault.
+    #[must_use]
+    pub fn fault(&self, fault: Fault) -> &Counter {
+        let [downstream, upstream, proxy] = &self.faults;
+        let kinds = match fault.side {
+            Side::Downstream => downstream,
+            Side::Upstream => upstream,
+            Side::Proxy => proxy,
+        };
+        let at = Kind::ALL.iter().position(|kind| *kind == fault.kind).unwrap_or_default();
+        kinds.get(at).unwrap_or(&self.health_checks)
+    }
+}
+
+const fn pick<T>(both: &[T; 2], direction: Direction) -> &T {
+    let [inbound, outbound] = both;
+    match direction {
+        Direction::Inbound => inbound,
+        Direction::Outbound => outbound,
+    }
+}
