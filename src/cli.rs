@@ -1,0 +1,203 @@
+//! The command line: what can be typed, and the command that only checks.
+//!
+//! Values stay texts here. What they mean, and whether they are valid, is for `config` to say, so
+//! that an error reads the same whether a value came from a flag, a variable or the file.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError, Environment};
+
+/// Exit code: done.
+pub const EXIT_DONE: u8 = 0;
+/// Exit code: failed at run time.
+pub const EXIT_FAILED: u8 = 1;
+/// Exit code: the command line or the configuration is wrong.
+pub const EXIT_USAGE: u8 = 2;
+
+/// spandrel stands beside a service and gives it distributed tracing, without a line of code in it.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Parser)]
+#[command(name = "spandrel", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum Command {
+    /// Proxy a service's traffic and send a span for each request.
+    ///
+    /// For one service no file is needed: `spandrel run --inbound 0.0.0.0:16006 --app 8080
+    /// --service orders` listens on port 16006, forwards every request to the application on port
+    /// 8080 of this machine, and sends the spans to a collector on this machine.
+    ///
+    /// Flags override the variables SPANDREL_*, which override those of OpenTelemetry (OTEL_*),
+    /// which override the file.
+    Run(RunArgs),
+    /// Check the settings that `run` would use, and print them with where each comes from.
+    ///
+    /// Nothing is started. The exit code is 0 if `run` would accept the settings, or 2 with every
+    /// problem on a line of its own: the file and line, the key, and what was expected.
+    Check(RunArgs),
+}
+
+/// The flags of `run` and `check`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub struct RunArgs {
+    /// The file of settings, in YAML.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where spandrel listens for requests to the application [default: 0.0.0.0:16006].
+    #[arg(long, value_name = "ADDR")]
+    pub inbound: Option<String>,
+    /// Where the application listens, such as 127.0.0.1:8080; a port alone means this machine.
+    #[arg(long, value_name = "ADDR")]
+    pub app: Option<String>,
+    /// Where spandrel listens for the application's own calls, which must be told to use it as
+    /// their HTTP proxy [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    pub outbound: Option<String>,
+    /// The name of the application in traces.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// The collector that spans are sent to over OTLP [default: port 4318 of this machine].
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
+    /// Where health, metrics and the settings in effect are served [default: 127.0.0.1:16000].
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// How many threads carry traffic [default: 1].
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+}
+
+/// The settings that the flags give, as pairs of key and text.
+#[must_use]
+pub fn flags(args: &RunArgs) -> Vec<(&'static str, &str)> {
+    let all = [
+        ("inbound.listen", &args.inbound),
+        ("inbound.app", &args.app),
+        ("outbound.listen", &args.outbound),
+        ("service.name", &args.service),
+        ("export.otlp.endpoint", &args.otlp),
+        ("admin.listen", &args.admin),
+        ("workers", &args.workers),
+    ];
+    all.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?))).collect()
+}
+
+/// The configuration that the flags, their file and the environment amount to.
+///
+/// # Errors
+/// With everything that is wrong.
+pub fn load(args: &RunArgs, environment: &Environment) -> Result<Config, ConfigError> {
+    Config::load(args.config.as_deref(), environment, &flags(args))
+}
+
+/// The command `check`: prints the settings in effect to `out`, or what is wrong to `err`.
+/// Returns the exit code.
+pub fn check(
+    args: &RunArgs,
+    environment: &Environment,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> u8 {
+    let (code, written) = match load(args, environment) {
+        Ok(config) => (EXIT_DONE, print(&config, out, err)),
+        Err(error) => (EXIT_USAGE, writeln!(err, "{error}")),
+    };
+    if written.is_err() { code.max(EXIT_FAILED) } else { code }
+}
+
+fn print(config: &Config, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+    for warning in &config.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    write!(out, "{}", config.effective)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+    use crate::config::settings::SETTINGS;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' '))
+    }
+
+    fn checked(line: &str) -> (u8, String, String) {
+        let Command::Check(args) = parsed(line).unwrap().command else {
+            unreachable!("the line is a check")
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(&args, &Environment::new(), &mut out, &mut err);
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_gives_its_setting() {
+        let line = "spandrel run -c a.yaml --inbound 1 --app 2 --outbound 3 --service 4 --otlp 5 \
+                    --admin 6 --workers 7";
+        let Command::Run(args) = parsed(line).unwrap().command else {
+            unreachable!("the line is a run")
+        };
+        assert_eq!(args.config, Some(PathBuf::from("a.yaml")));
+        let given = flags(&args);
+        for setting in SETTINGS.iter().filter(|setting| setting.flag.is_some()) {
+            let text = given.iter().find(|(key, _)| *key == setting.key).map(|(_, text)| text);
+            let flag = setting.flag.unwrap();
+            assert!(line.contains(&format!("{flag} {}", text.unwrap())), "{flag}");
+        }
+        assert_eq!(given.len(), SETTINGS.iter().filter(|s| s.flag.is_some()).count());
+        assert_eq!(flags(&RunArgs::default()), []);
+    }
+
+    #[test]
+    fn only_commands_and_flags_that_exist_are_taken() {
+        for line in ["spandrel", "spandrel demo", "spandrel run --port 1", "spandrel run a.yaml"] {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(parsed("spandrel --version").unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn check_prints_the_settings_in_effect() {
+        let (code, out, err) = checked("spandrel check --app 8080 --workers 2");
+        assert_eq!((code, err.as_str()), (EXIT_DONE, ""));
+        assert!(out.lines().any(|l| l.starts_with("workers: 2 ") && l.ends_with("# --workers")));
+    }
+
+    #[test]
+    fn check_tells_what_is_wrong_and_prints_nothing() {
+        let (code, out, err) = checked("spandrel check --app 8080 --workers many");
+        assert_eq!((code, out.as_str()), (EXIT_USAGE, ""));
+        assert_eq!(err, "--workers: expected a whole number from 1 to 64, found `many`\n");
+    }
+
+    #[test]
+    fn check_warns_of_what_has_no_effect() {
+        let args = RunArgs { app: Some("8080".to_owned()), ..RunArgs::default() };
+        let variable = ("SPANDREL_SAMPLING_RATIO".to_owned(), "0.5".into());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(&args, &Environment::from([variable]), &mut out, &mut err);
+        assert_eq!(code, EXIT_DONE);
+        assert!(err.starts_with(b"warning: sampling.ratio (SPANDREL_SAMPLING_RATIO) is not used"));
+    }
+
+    #[test]
+    fn check_fails_when_its_output_cannot_be_written() {
+        let args = RunArgs { app: Some("8080".to_owned()), ..RunArgs::default() };
+        let mut closed: &mut [u8] = &mut [];
+        let code = check(&args, &Environment::new(), &mut closed, &mut Vec::new());
+        assert_eq!(code, EXIT_FAILED);
+    }
+}

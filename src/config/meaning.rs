@@ -1,0 +1,242 @@
+//! From the values of settings to the typed part of each module, and what must hold between them.
+
+use std::net::SocketAddr;
+
+use super::effective::Effective;
+use super::otlp;
+use super::problem::ConfigError;
+use super::value::Value;
+use super::values::Values;
+use crate::proxy::{Authority, Inbound, Limits, Outbound, Tracing};
+use crate::telemetry::LogFormat;
+use crate::trace::health::HealthChecks;
+use crate::trace::propagate;
+use crate::trace::resource::Resource;
+use crate::trace::route::Routes;
+use crate::trace::sample::Sampler;
+use crate::trace::semconv::QueryValues;
+use crate::trace::tenant::{self, TenantId};
+
+/// The configuration that `values` amount to.
+pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
+    let is_enabled = values.flag("export.enabled");
+    let otlp = otlp::resolve(&mut values);
+    let batch = batch(&mut values);
+    let export =
+        is_enabled.then(|| crate::export::Config { otlp, batch, resource: resource(&values) });
+    let proxy = proxy(&mut values, is_enabled);
+    let telemetry = telemetry(&mut values, is_enabled);
+    let admin = admin(&values);
+    check_listeners(&mut values);
+    match (admin, values.problems.is_empty()) {
+        (Some(admin), true) => Ok(super::Config {
+            proxy,
+            export,
+            telemetry,
+            admin,
+            drain_timeout: values.duration("limits.drain_timeout"),
+            flush_timeout: values.duration("limits.flush_timeout"),
+            effective: Effective::of(&values),
+            warnings: values.warnings,
+        }),
+        _ => Err(values.problems),
+    }
+}
+
+fn batch(values: &mut Values) -> crate::export::Batch {
+    const QUEUE: &str = "export.batch.max_queue_size";
+    const BATCH: &str = "export.batch.max_export_batch_size";
+    let (queue, size) = (values.count(QUEUE), values.count(BATCH));
+    if size > queue && values.is_set(BATCH) {
+        values.refuse(BATCH, &format!("expected at most {QUEUE}, which is {queue}, found {size}"));
+    } else if size > queue {
+        values.derive(BATCH, Value::Number(u64::try_from(queue).unwrap_or(u64::MAX)));
+    }
+    crate::export::Batch {
+        schedule_delay: values.duration("export.batch.schedule_delay"),
+        export_timeout: values.duration("export.batch.export_timeout"),
+        max_queue_size: queue,
+        max_export_batch_size: values.count(BATCH),
+    }
+}
+
+fn resource(values: &Values) -> Resource {
+    Resource::new(values.text("service.name").as_deref(), &values.map("service.resource"))
+}
+
+fn proxy(values: &mut Values, is_enabled: bool) -> crate::proxy::Config {
+    let outbound = values.address("outbound.listen").map(|listen| Outbound { listen });
+    let inbound = inbound(values);
+    let is_idle = !["inbound.app", "inbound.listen", "outbound.listen"]
+        .map(|key| values.is_set(key))
+        .contains(&true);
+    // A key that is misspelt is told already, and this would only hide it.
+    if is_idle && values.problems.is_empty() {
+        values.problems.push(
+            "nothing to proxy: give --inbound ADDR --app ADDR for requests to the application, \
+             or --outbound ADDR for those it makes"
+                .to_owned(),
+        );
+    }
+    crate::proxy::Config {
+        inbound,
+        outbound,
+        workers: values.count("workers"),
+        limits: limits(values),
+        tracing: tracing(values, is_enabled),
+    }
+}
+
+/// The inbound side, which takes both a listener and an application.
+fn inbound(values: &mut Values) -> Option<Inbound> {
+    const LISTEN: &str = "inbound.listen";
+    const APP: &str = "inbound.app";
+    if !values.is_set(APP) {
+        if values.is_set(LISTEN) {
+            let text = "this needs inbound.app too: give --app ADDR, where the application listens";
+            values.refuse(LISTEN, text);
+        }
+        values.unset(LISTEN);
+        return None;
+    }
+    let inbound = Inbound { listen: values.address(LISTEN)?, app: values.application(APP)? };
+    if is_same_place(&inbound) {
+        let text = "expected where the application listens, found spandrel's own inbound listener";
+        values.refuse(APP, text);
+    }
+    Some(inbound)
+}
+
+fn is_same_place(Inbound { listen, app: Authority { host, port } }: &Inbound) -> bool {
+    let is_here = match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback()),
+        Err(_) => {
+            host == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+        }
+    };
+    is_here && *port == listen.port()
+}
+
+fn limits(values: &Values) -> Limits {
+    Limits {
+        connections: values.count("limits.connections"),
+        requests: values.count("limits.requests"),
+        streams: u32::try_from(values.count("limits.streams")).unwrap_or(u32::MAX),
+        header_bytes: values.count("limits.header_bytes"),
+        header_count: values.count("limits.header_count"),
+        head_timeout: values.duration("limits.head_timeout"),
+        connect_timeout: values.duration("limits.connect_timeout"),
+        response_timeout: values.duration("limits.response_timeout"),
+        idle_timeout: values.duration("limits.idle_timeout"),
+    }
+}
+
+fn tracing(values: &mut Values, is_enabled: bool) -> Tracing {
+    Tracing {
+        is_enabled,
+        sampler: sampler(values),
+        propagation: propagation(values),
+        tenants: tenants(values),
+        routes: routes(values),
+        health_checks: HealthChecks {
+            user_agents: values.list("spans.health_check_user_agents"),
+            paths: values.list("spans.health_check_paths"),
+        },
+        query_values: match values.word("spans.query_values").as_str() {
+            "keep" => QueryValues::Keep,
+            _ => QueryValues::Redact,
+        },
+        baggage_keys: values.list("spans.baggage_keys"),
+    }
+}
+
+fn sampler(values: &mut Values) -> Sampler {
+    let name = values.word("sampling.sampler");
+    let ratio = values.ratio("sampling.ratio");
+    if ratio < 1.0 && !name.ends_with("traceidratio") {
+        let origin = values.origin("sampling.ratio").clone();
+        values.warn(format!("sampling.ratio ({origin}) is not used, because {name} takes none"));
+    }
+    Sampler::parse(&name, ratio).unwrap_or_default()
+}
+
+fn propagation(values: &mut Values) -> propagate::Config {
+    const KEY: &str = "propagation.propagators";
+    let names = values.list(KEY);
+    let has = |name: &str| names.iter().any(|n| n == name);
+    if has("none") && (has("tracecontext") || has("baggage")) {
+        values.refuse(KEY, "expected `none` by itself, found it beside others");
+    }
+    propagate::Config {
+        trace_context: has("tracecontext"),
+        baggage: has("baggage"),
+        random_flag: values.flag("propagation.random_flag"),
+    }
+}
+
+fn tenants(values: &mut Values) -> tenant::Config {
+    const DEFAULT: &str = "tenants.default";
+    let max_length = values.count("tenants.max_length");
+    let name = values.text(DEFAULT);
+    let default = name.as_ref().and_then(|name| TenantId::parse(name.as_bytes(), max_length));
+    if name.is_some() && default.is_none() {
+        let expected = format!("expected at most tenants.max_length bytes, which is {max_length}");
+        values.refuse(DEFAULT, &expected);
+    }
+    tenant::Config { header: values.word("tenants.header"), default, max_length }
+}
+
+fn routes(values: &mut Values) -> Routes {
+    const KEY: &str = "spans.routes";
+    Routes::new(&values.list(KEY)).unwrap_or_else(|error| {
+        values.refuse(KEY, &error.to_string());
+        Routes::default()
+    })
+}
+
+fn telemetry(values: &mut Values, is_enabled: bool) -> crate::telemetry::Config {
+    let mut to_otlp = |key: &str| {
+        let is_wanted = values.flag(key);
+        if is_wanted && !is_enabled {
+            values.warn(format!("{key} is not used, because exporting is switched off"));
+        }
+        is_wanted && is_enabled
+    };
+    let (logs_to_otlp, metrics_to_otlp) = (to_otlp("logs.otlp"), to_otlp("metrics.otlp"));
+    crate::telemetry::Config {
+        log_filter: values.word("logs.filter"),
+        log_format: match values.word("logs.format").as_str() {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        logs_to_otlp,
+        metrics_to_otlp,
+        metrics_interval: values.duration("metrics.interval"),
+    }
+}
+
+fn admin(values: &Values) -> Option<crate::admin::Config> {
+    let metrics_listen = values.address("metrics.listen");
+    Some(crate::admin::Config { listen: values.address("admin.listen")?, metrics_listen })
+}
+
+/// Two listeners cannot have one address.
+fn check_listeners(values: &mut Values) {
+    const KEYS: [&str; 4] = ["inbound.listen", "outbound.listen", "metrics.listen", "admin.listen"];
+    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+    for key in KEYS {
+        let Some(address) = values.address(key) else { continue };
+        match taken.iter().find(|(_, other)| is_overlapping(*other, address)) {
+            Some((other, _)) => {
+                values
+                    .refuse(key, &format!("expected an address of its own, found that of {other}"));
+            }
+            None => taken.push((key, address)),
+        }
+    }
+}
+
+fn is_overlapping(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && (is_any || one.ip() == other.ip())
+}

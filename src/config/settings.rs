@@ -1,0 +1,183 @@
+//! Every setting there is, in one table: its key, its kind, its default and who else can set it.
+//!
+//! Files, variables, flags, errors and the printed configuration are all driven by this table.
+
+use super::value::Kind;
+use crate::trace::sample;
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The key, dotted: `inbound.listen` is `listen` under `inbound` in the file.
+    pub key: &'static str,
+    /// What kind of value it takes.
+    pub kind: Kind,
+    /// Its default as a variable would write it; `None` if it has none or it depends on others.
+    pub default: Option<&'static str>,
+    /// The OpenTelemetry variables that set it; the first that is set wins.
+    pub otel: &'static [&'static str],
+    /// The flag of the command line that sets it.
+    pub flag: Option<&'static str>,
+}
+
+const DAY: u64 = 24 * 3_600_000;
+const MILLION: u64 = 1_000_000;
+/// Long enough to be a duration at all.
+const TIME: Kind = Kind::Duration(1, DAY);
+/// A time that may be none: then it is not waited at all.
+const GRACE: Kind = Kind::Duration(0, DAY);
+const TEXTS: Kind = Kind::List(&Kind::Text);
+const PATHS: Kind = Kind::List(&Kind::Path);
+const PROPAGATORS: Kind = Kind::List(&Kind::Choice(&["tracecontext", "baggage", "none"]));
+
+/// The settings, in the order of `config/spandrel.yaml`.
+pub static SETTINGS: &[Setting] = &[
+    setting("service.name", Kind::Text).otel(&["OTEL_SERVICE_NAME"]).flag("--service"),
+    setting("service.resource", Kind::Attributes).or("").otel(&["OTEL_RESOURCE_ATTRIBUTES"]),
+    setting("workers", Kind::Count(1, 64)).or("1").flag("--workers"),
+    setting("inbound.listen", Kind::Address).or("0.0.0.0:16006").flag("--inbound"),
+    setting("inbound.app", Kind::Application).flag("--app"),
+    setting("outbound.listen", Kind::Address).flag("--outbound"),
+    setting("spans.routes", PATHS).or(""),
+    setting("spans.query_values", Kind::Choice(&["redact", "keep"])).or("redact"),
+    setting("spans.baggage_keys", TEXTS).or(""),
+    setting("spans.health_check_paths", PATHS).or(""),
+    setting("spans.health_check_user_agents", TEXTS).or("kube-probe/,GoogleHC/,ELB-HealthChecker/"),
+    setting("propagation.propagators", PROPAGATORS)
+        .or("tracecontext,baggage")
+        .otel(&["OTEL_PROPAGATORS"]),
+    setting("propagation.random_flag", Kind::Bool).or("false"),
+    setting("tenants.header", Kind::HeaderName).or("x-tenant-id"),
+    setting("tenants.default", Kind::Tenant),
+    setting("tenants.max_length", Kind::Count(1, 256)).or("64"),
+    setting("sampling.sampler", Kind::Choice(&sample::NAMES))
+        .or("parentbased_always_on")
+        .otel(&["OTEL_TRACES_SAMPLER"]),
+    setting("sampling.ratio", Kind::Ratio).or("1").otel(&["OTEL_TRACES_SAMPLER_ARG"]),
+    setting("export.enabled", Kind::Bool)
+        .or("true")
+        .otel(&["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]),
+    setting("export.otlp.endpoint", Kind::Url)
+        .or("http://localhost:4318")
+        .otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        .flag("--otlp"),
+    setting("export.otlp.traces_endpoint", Kind::Url).otel(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]),
+    setting("export.otlp.protocol", Kind::Choice(&["grpc", "http/protobuf"]))
+        .or("http/protobuf")
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]),
+    setting("export.otlp.insecure", Kind::Bool)
+        .or("false")
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"]),
+    setting("export.otlp.headers", Kind::Headers)
+        .or("")
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]),
+    setting("export.otlp.compression", Kind::Choice(&["none", "gzip"]))
+        .or("none")
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]),
+    setting("export.otlp.timeout", TIME)
+        .or("10s")
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]),
+    setting("export.otlp.certificate", Kind::File)
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]),
+    setting("export.otlp.client_certificate", Kind::File).otel(&[
+        "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+    ]),
+    setting("export.otlp.client_key", Kind::File)
+        .otel(&["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"]),
+    setting("export.batch.schedule_delay", TIME).or("5s").otel(&["OTEL_BSP_SCHEDULE_DELAY"]),
+    setting("export.batch.export_timeout", TIME).or("30s").otel(&["OTEL_BSP_EXPORT_TIMEOUT"]),
+    setting("export.batch.max_queue_size", Kind::Count(1, MILLION))
+        .or("8192")
+        .otel(&["OTEL_BSP_MAX_QUEUE_SIZE"]),
+    setting("export.batch.max_export_batch_size", Kind::Count(1, MILLION))
+        .or("512")
+        .otel(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
+    setting("limits.connections", Kind::Count(1, MILLION)).or("16384"),
+    setting("limits.requests", Kind::Count(1, MILLION)).or("16384"),
+    setting("limits.streams", Kind::Count(1, 65_536)).or("256"),
+    setting("limits.header_bytes", Kind::Bytes(8 << 10, 1 << 20)).or("64KiB"),
+    setting("limits.header_count", Kind::Count(8, 1_024)).or("128"),
+    setting("limits.head_timeout", TIME).or("15s"),
+    setting("limits.connect_timeout", TIME).or("5s"),
+    setting("limits.response_timeout", TIME).or("1h"),
+    setting("limits.idle_timeout", TIME).or("1h"),
+    setting("limits.drain_timeout", GRACE).or("25s"),
+    setting("limits.flush_timeout", GRACE).or("5s"),
+    setting("logs.filter", Kind::Filter).or("info"),
+    setting("logs.format", Kind::Choice(&["text", "json"])).or("text"),
+    setting("logs.otlp", Kind::Bool).or("false"),
+    setting("metrics.listen", Kind::Address),
+    setting("metrics.otlp", Kind::Bool).or("false"),
+    setting("metrics.interval", TIME).or("60s").otel(&["OTEL_METRIC_EXPORT_INTERVAL"]),
+    setting("admin.listen", Kind::Address).or("127.0.0.1:16000").flag("--admin"),
+];
+
+const fn setting(key: &'static str, kind: Kind) -> Setting {
+    Setting { key, kind, default: None, otel: &[], flag: None }
+}
+
+impl Setting {
+    /// The setting of this key, if there is one.
+    #[must_use]
+    pub fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// The variable of our own that sets it: `SPANDREL_INBOUND_LISTEN` for `inbound.listen`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.replace(['.', '-'], "_").to_ascii_uppercase())
+    }
+
+    const fn or(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    const fn otel(mut self, variables: &'static [&'static str]) -> Self {
+        self.otel = variables;
+        self
+    }
+
+    const fn flag(mut self, flag: &'static str) -> Self {
+        self.flag = Some(flag);
+        self
+    }
+}
+
+/// How the variables of our own begin.
+pub(super) const VARIABLE_PREFIX: &str = "SPANDREL_";
+
+/// Whether there are settings under `path`.
+pub(super) fn is_group(path: &str) -> bool {
+    SETTINGS.iter().any(|s| s.key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+}
+
+/// Every key, and every group that keys stand under.
+pub(super) fn keys_and_groups() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().flat_map(|setting| {
+        let groups = setting.key.match_indices('.').filter_map(|(at, _)| setting.key.get(..at));
+        groups.chain([setting.key])
+    })
+}
+
+/// How alike two names must be, from 0 to 1, for one to be offered in place of the other.
+const LIKENESS: f64 = 0.6;
+/// How alike two names count at least whose last parts are the same: the right key, misplaced.
+const LIKENESS_MISPLACED: f64 = 0.7;
+
+/// The end of an error about the unknown name `found`: the one that was probably meant.
+pub(super) fn suggestion<N: AsRef<str>>(found: &str, known: impl Iterator<Item = N>) -> String {
+    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
+    let likeness = |name: &str| {
+        let whole = strsim::normalized_damerau_levenshtein(found, name);
+        if last(name) == last(found) { whole.max(LIKENESS_MISPLACED) } else { whole }
+    };
+    let scored = known.map(|name| (likeness(name.as_ref()), name));
+    let nearest = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((score, name)) if score >= LIKENESS => format!(", did you mean `{}`?", name.as_ref()),
+        _ => ", see config/spandrel.yaml for all there are".to_owned(),
+    }
+}
