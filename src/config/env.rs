@@ -5,11 +5,11 @@
 //! where ignoring one would surprise its author.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use super::problem::{ConfigError, Origin};
 use super::settings::{self, SETTINGS, Setting, VARIABLE_PREFIX};
-use super::value::{Kind, Raw, quoted};
+use super::value::{Kind, Raw, quoted, shortened};
 use super::values::Given;
 
 /// Variables by their names.
@@ -59,29 +59,29 @@ pub(super) fn read(
 
 fn refuse_unknown(environment: &Environment, problems: &mut ConfigError) {
     let ours = environment.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX));
-    for (name, _) in ours.filter(|(name, value)| !value.is_empty() && !is_service_link(name)) {
+    for (name, _) in ours.filter(|(name, value)| !value.is_empty() && !is_service_link(name, value))
+    {
         let is_known = SETTINGS.iter().any(|setting| setting.variable() == *name);
         if !is_known {
             let meant = settings::suggestion(name, SETTINGS.iter().map(Setting::variable));
-            let name: String = name.chars().flat_map(char::escape_debug).collect();
+            let name = shortened(name);
             problems.push(format!("{name}: unknown variable{meant}"));
         }
     }
 }
 
 /// Whether Kubernetes sets this variable for a service whose name begins with `spandrel`: it gives
-/// every pod of the namespace `SPANDREL_PORT`, `SPANDREL_SERVICE_HOST`, `SPANDREL_PORT_80_TCP` and
-/// their like, and none of those may keep a sidecar from starting.
-fn is_service_link(name: &str) -> bool {
-    let is_port = |rest: &str| {
-        rest.is_empty()
-            || rest.strip_prefix('_').is_some_and(|r| r.starts_with(|c: char| c.is_ascii_digit()))
+/// every pod of the namespace `SPANDREL_SERVICE_HOST`, `SPANDREL_PORT=tcp://10.0.0.1:80`,
+/// `SPANDREL_PORT_80_TCP` and their like, and none of those may keep a sidecar from starting.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let has_number = |rest: &str| {
+        rest.strip_prefix('_').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
     };
+    let is_url = value.to_str().is_some_and(|value| value.contains("://"));
     name.ends_with("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
-        || name
-            .match_indices("_PORT")
-            .any(|(at, link)| name.get(at + link.len()..).is_some_and(is_port))
+        || (name.ends_with("_PORT") && is_url)
+        || name.split("_PORT").skip(1).any(has_number)
 }
 
 /// The text of a variable that is set.
@@ -343,7 +343,9 @@ mod tests {
             ("SPANDREL_PORT_443_TCP_ADDR", "10.0.0.1"),
             ("OTEL_GO_X_SELF_OBSERVABILITY", "true"),
         ]);
-        assert!(wrong_variables(&[("SPANDREL_PORTS", "1")]).contains("unknown variable"));
+        for name in ["SPANDREL_PORTS", "SPANDREL_INBOUND_PORT", "SPANDREL_HOST"] {
+            assert!(wrong_variables(&[(name, "1")]).contains("unknown variable"), "{name}");
+        }
     }
 
     #[test]

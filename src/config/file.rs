@@ -281,13 +281,10 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn refuse(&mut self, line: usize, key: &str, text: &str) {
-        let key: String = key.chars().take(MAX_KEY).flat_map(char::escape_debug).collect();
+        let key = super::value::shortened(key);
         self.problems.push(format!("{}:{line}: {key}: {text}", self.name));
     }
 }
-
-/// The longest key that an error repeats, in characters.
-const MAX_KEY: usize = 80;
 
 fn deeper(depth: usize, span: Span) -> Result<usize, Stop> {
     if depth < MAX_DEPTH {
@@ -383,6 +380,15 @@ mod tests {
                 "service:\n  resource:\n    a: 1\n    a: 2",
                 "4: service.resource: `a` stands twice, keep one of them",
             ),
+            (
+                "export.otlp:\n  headers: s3cret",
+                "2: export.otlp.headers: expected a map of header names to values, found a text",
+            ),
+            (
+                "export.otlp:\n  headers: {a b: s3cret}",
+                "2: export.otlp.headers: expected a map of header names to values, found a name \
+                 or value that is none",
+            ),
             ("- a", "1: expected settings such as `workers: 1`"),
             ("text", "1: expected settings such as `workers: 1`"),
             ("\n[a]: 1", "2: expected the name of a setting"),
@@ -409,6 +415,15 @@ mod tests {
             let last = error.lines().last().unwrap_or_default();
             assert!(last.ends_with("recursion limit exceeded"), "{last}");
         }
+        let long = "x".repeat(500_000);
+        let error = wrong_file(&format!("? {long}\n: 1"));
+        assert_eq!(
+            error,
+            format!(
+                "spandrel.yaml:1: {}...: unknown key, see config/spandrel.yaml for all there are",
+                "x".repeat(80)
+            )
+        );
         let error = wrong_file(&format!("workers:\n  {}", "- ".repeat(500_000)));
         assert_eq!(error, too_deep.replace(":1:", ":2:"));
     }

@@ -167,6 +167,10 @@ const LIKENESS: f64 = 0.6;
 /// How alike two names count at least whose last parts are the same: the right key, misplaced.
 const LIKENESS_MISPLACED: f64 = 0.7;
 
+/// The longest unknown name that is compared with those there are, in bytes; comparing costs time
+/// and memory by the product of the lengths.
+const MAX_COMPARED: usize = 128;
+
 /// The end of an error about the unknown name `found`: the one that was probably meant.
 pub(super) fn suggestion<N: AsRef<str>>(found: &str, known: impl Iterator<Item = N>) -> String {
     let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
@@ -175,7 +179,10 @@ pub(super) fn suggestion<N: AsRef<str>>(found: &str, known: impl Iterator<Item =
         if last(name) == last(found) { whole.max(LIKENESS_MISPLACED) } else { whole }
     };
     let scored = known.map(|name| (likeness(name.as_ref()), name));
-    let nearest = scored.max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let nearest = match found.len() {
+        0..=MAX_COMPARED => scored.max_by(|(a, _), (b, _)| a.total_cmp(b)),
+        _ => None,
+    };
     match nearest {
         Some((score, name)) if score >= LIKENESS => format!(", did you mean `{}`?", name.as_ref()),
         _ => ", see config/spandrel.yaml for all there are".to_owned(),

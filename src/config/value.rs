@@ -179,11 +179,11 @@ impl Kind {
             }
             (Self::Attributes, Raw::Map(pairs)) => match pairs.iter().find(|(k, _)| !is_line(k)) {
                 Some((key, _)) => refused(&quoted(key)),
-                None => Ok(Value::Map(pairs.clone())),
+                None => Ok(Value::Map(last_of_each(pairs.clone()))),
             },
             (Self::Headers, Raw::Map(pairs)) => {
-                let headers = pairs.iter().map(|(name, value)| header(name, value));
-                headers.collect::<Option<_>>().map(Value::Map).ok_or_else(|| {
+                let headers: Option<_> = pairs.iter().map(|(k, v)| header(k, v)).collect();
+                headers.map(|headers| Value::Map(last_of_each(headers))).ok_or_else(|| {
                     format!("expected {}, found a name or value that is none", self.expected())
                 })
             }
@@ -257,12 +257,23 @@ impl Kind {
 
 /// A text as an error repeats it: short, on one line, in backquotes.
 pub(super) fn quoted(text: &str) -> String {
-    if text.is_empty() {
-        return "nothing".to_owned();
+    if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", shortened(text)) }
+}
+
+/// A text on one line and of at most [`MAX_QUOTED`] characters.
+pub(super) fn shortened(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars().take(MAX_QUOTED) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
     }
-    let shown: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
-    let rest = if text.chars().nth(MAX_QUOTED).is_some() { "..." } else { "" };
-    format!("`{shown}{rest}`")
+    if text.chars().nth(MAX_QUOTED).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 fn text_value(text: &str) -> Value {
@@ -272,6 +283,15 @@ fn text_value(text: &str) -> Value {
 fn without_repeats(items: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     items.iter().filter(|item| seen.insert(item.as_str())).cloned().collect()
+}
+
+/// The pairs with each name once; as with resource attributes, the last of one name counts.
+fn last_of_each(pairs: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut seen = BTreeSet::new();
+    let mut last: Vec<_> =
+        pairs.into_iter().rev().filter(|(name, _)| seen.insert(name.clone())).collect();
+    last.reverse();
+    last
 }
 
 fn is_line(text: &str) -> bool {
@@ -497,9 +517,13 @@ mod tests {
 
     #[test]
     fn maps_are_percent_decoded_and_headers_are_hidden() {
-        let good = [("", "{}"), ("a=b=c, d = %C3%A9 ,", "{a: \"b=c\", d: \"\\U000000E9\"}")];
+        let good = [
+            ("", "{}"),
+            ("a=1,b=2,a=3", "{b: 2, a: 3}"),
+            ("a=b=c, d = %C3%A9 ,", "{a: \"b=c\", d: \"\\U000000E9\"}"),
+        ];
         check(Kind::Attributes, &good, &["a", "=b", "a=%", "a=%4", "a=%4g", "a=%ff", "%0a=b"]);
-        let good = [("A=b%20c", "{a: REDACTED}"), ("a=", "{a: REDACTED}")];
+        let good = [("A=b%20c", "{a: REDACTED}"), ("a=,A=b", "{a: REDACTED}")];
         check(Kind::Headers, &good, &["a", "a b=c", "a=%0a", "a=%C3%A9"]);
     }
 
@@ -514,7 +538,7 @@ mod tests {
 
     #[test]
     fn an_error_quotes_little_and_on_one_line() {
-        assert_eq!(quoted("a\nb\u{1b}"), "`a\\nb\\u{1b}`");
+        assert_eq!(quoted("it's\na\u{1b}"), "`it's\\na\\u{1b}`");
         assert_eq!(quoted(&"x".repeat(100)), format!("`{}...`", "x".repeat(80)));
     }
 }
