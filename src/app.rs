@@ -167,7 +167,7 @@ impl Bound {
     ///
     /// # Errors
     /// When the program cannot start, or a worker ends by itself.
-    pub async fn run(self, mut stop: mpsc::Receiver<Stop>) -> Result<End, AppError> {
+    pub async fn run(mut self, mut stop: mpsc::Receiver<Stop>) -> Result<End, AppError> {
         let telemetry = telemetry::start(
             &self.config.telemetry,
             self.config.export.as_ref(),

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use spandrel::app::{AppError, Bound, End, Stop};
 use spandrel::cli::{self, Cli, Command, RunArgs};
-use spandrel::config::{Config, Environment};
+use spandrel::config::{Config, Environment, env};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
-    let environment = Environment::from_process();
+    let environment = env::from_process();
     let code = match Cli::parse().command {
         Command::Check(args) => {
             cli::check(&args, &environment, &mut io::stdout().lock(), &mut io::stderr().lock())
