@@ -1,0 +1,252 @@
+//! The HTTP client that all telemetry leaves by.
+//!
+//! One request, one answer, read to its end: a bounded body and its trailers, within a bounded
+//! time. What the answer means is decided elsewhere. TLS is set up only where the URL asks for
+//! it, because reading the system's certificates takes longer than the rest of the start.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::Scheme;
+use http::{HeaderMap, Request, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, ServiceExt as _};
+
+use super::{ExportError, Otlp, Protocol};
+
+/// The longest body of an answer that is read, in bytes.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
+
+/// An HTTP/2 connection with an open request and no sign of life for this long is asked for one,
+/// and closed if none comes for as long again. Without, a silent one would be used for ever.
+const PING_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a connection is kept without use.
+const IDLE: Duration = Duration::from_secs(90);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client for one destination. Clones share their connections.
+#[derive(Clone)]
+pub struct Transport(BoxCloneSyncService<Request<Bytes>, Answer, BoxError>);
+
+/// A response, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: http::response::Parts,
+    /// The body; never more than 4 MiB.
+    pub body: Bytes,
+    /// The trailers; often none.
+    pub trailers: HeaderMap,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum SendError {
+    /// The answer's body is longer than it may be.
+    TooLong,
+    /// No connection, no answer in time, or the connection broke; in words for people.
+    Failed(String),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "the answer is longer than {MAX_ANSWER} bytes"),
+            Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// A client for `uri` with the protocol, time limit and certificates of `otlp`.
+    ///
+    /// # Errors
+    /// When a certificate or key that TLS needs cannot be read or used.
+    pub fn new(otlp: &Otlp, uri: &Uri) -> Result<Self, ExportError> {
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.enforce_http(false);
+        if uri.scheme() == Some(&Scheme::HTTPS) {
+            Ok(Self::over(tls_connector(otlp, tcp)?, otlp))
+        } else {
+            Ok(Self::over(tcp, otlp))
+        }
+    }
+
+    fn over(connector: impl Connect + Clone + Send + Sync + 'static, otlp: &Otlp) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http2_only(otlp.protocol == Protocol::Grpc)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_EVERY)
+            .build(connector);
+        // The limit is around the whole exchange, because an answer can also stop half way.
+        let service = ServiceBuilder::new()
+            .timeout(otlp.timeout)
+            .service_fn(move |request| exchange(client.clone(), request));
+        Self(BoxCloneSyncService::new(service))
+    }
+
+    /// Sends a request and reads the whole answer.
+    ///
+    /// # Errors
+    /// When there is none, or it is too long.
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Answer, SendError> {
+        self.0.clone().oneshot(request).await.map_err(|error| {
+            if error.is::<LengthLimitError>() {
+                SendError::TooLong
+            } else {
+                SendError::Failed(chain(&*error))
+            }
+        })
+    }
+}
+
+async fn exchange<C>(
+    client: Client<C, Full<Bytes>>,
+    request: Request<Bytes>,
+) -> Result<Answer, BoxError>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let response = client.request(request.map(Full::new)).await?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, MAX_ANSWER).collect().await?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Ok(Answer { head, body: body.to_bytes(), trailers })
+}
+
+/// An error with its causes, which is where the useful words are.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Reads the URL of a destination.
+///
+/// # Errors
+/// When it is not an `http` or `https` URL with a host.
+pub fn uri(url: &str) -> Result<Uri, ExportError> {
+    let invalid = || ExportError::Url { url: url.to_owned() };
+    let uri: Uri = url.parse().map_err(|_| invalid())?;
+    let is_known = uri.scheme().is_some_and(|s| *s == Scheme::HTTP || *s == Scheme::HTTPS);
+    if is_known && uri.host().is_some_and(|host| !host.is_empty()) {
+        Ok(uri)
+    } else {
+        Err(invalid())
+    }
+}
+
+fn tls_connector(
+    otlp: &Otlp,
+    tcp: HttpConnector,
+) -> Result<HttpsConnector<HttpConnector>, ExportError> {
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(otlp)?).https_only();
+    Ok(match otlp.protocol {
+        Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
+        Protocol::HttpProtobuf => builder.enable_http1().wrap_connector(tcp),
+    })
+}
+
+fn tls_config(otlp: &Otlp) -> Result<ClientConfig, ExportError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider supports the default versions")
+        .with_root_certificates(roots(otlp.certificate.as_deref())?);
+    let Some((chain, key)) = &otlp.client_certificate else {
+        return Ok(config.with_no_client_auth());
+    };
+    let certificates = certificates(chain)?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    config.with_client_auth_cert(certificates, private).map_err(|error| unreadable(chain, &error))
+}
+
+/// The certificates to trust: those of `file`, or else the system's, or else Mozilla's.
+///
+/// # Errors
+/// When `file` cannot be read, or has no certificate that can be used.
+pub fn roots(file: Option<&Path>) -> Result<RootCertStore, ExportError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = file {
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|error| unreadable(file, &error))?;
+        }
+        return Ok(roots);
+    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(roots)
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, ExportError> {
+    let read = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(file, &error))?;
+    if read.is_empty() { Err(unreadable(file, &"it has no certificate")) } else { Ok(read) }
+}
+
+fn unreadable(path: &Path, problem: &dyn fmt::Display) -> ExportError {
+    ExportError::File { path: PathBuf::from(path), problem: problem.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_http_and_https_urls_with_a_host_are_taken() {
+        for good in ["http://localhost:4318/v1/traces", "https://c", "http://[::1]:4317"] {
+            assert!(uri(good).is_ok(), "{good}");
+        }
+        for bad in ["", "localhost:4317", "ftp://c/", "/v1/traces", "http://", "http://a b"] {
+            assert!(uri(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn https_works_with_the_certificates_of_the_system() {
+        let uri = Uri::from_static("https://collector:4317");
+        for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
+            assert!(Transport::new(&Otlp { protocol, ..Otlp::default() }, &uri).is_ok());
+        }
+        assert!(!roots(None).expect("there are always roots").is_empty());
+    }
+
+    #[test]
+    fn a_certificate_that_cannot_be_read_is_named() {
+        let missing = PathBuf::from("/nonexistent/ca.pem");
+        let otlp = Otlp { certificate: Some(missing.clone()), ..Otlp::default() };
+        let error = Transport::new(&otlp, &Uri::from_static("https://c")).expect_err("no file");
+        assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
+        assert!(Transport::new(&otlp, &Uri::from_static("http://c")).is_ok(), "not needed here");
+
+        let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+        assert!(matches!(roots(Some(&empty)), Err(ExportError::File { .. })));
+    }
+}

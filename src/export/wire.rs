@@ -1,0 +1,206 @@
+//! The few pieces of the protobuf wire format that OTLP needs: writing fields, reading them back.
+//!
+//! Writing goes straight into a buffer, without types in between. Reading is total: it stops at
+//! the first byte that makes no sense and gives what came before.
+
+/// The wire types.
+const VARINT: u8 = 0;
+const FIXED64: u8 = 1;
+const BYTES: u8 = 2;
+const FIXED32: u8 = 5;
+
+/// A varint has at most this many bytes.
+const MAX_VARINT: usize = 10;
+
+/// Appends a varint.
+pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low_byte(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low_byte(value));
+}
+
+/// How many bytes [`varint`] appends for `value`.
+pub(super) const fn varint_len(value: u64) -> usize {
+    let bits = (u64::BITS - (value | 1).leading_zeros()) as usize;
+    bits.div_ceil(7)
+}
+
+/// How many bytes [`bytes`] appends for a `field` below 16 and `length` bytes.
+pub(super) const fn bytes_len(length: usize) -> usize {
+    1 + varint_len(length as u64) + length
+}
+
+/// Appends a field that is a varint.
+pub(super) fn uint(out: &mut Vec<u8>, field: u8, value: u64) {
+    key(out, field, VARINT);
+    varint(out, value);
+}
+
+/// Appends a field of eight bytes.
+pub(super) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
+    key(out, field, FIXED64);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a field of four bytes.
+pub(super) fn fixed32(out: &mut Vec<u8>, field: u8, value: u32) {
+    key(out, field, FIXED32);
+    out.extend_from_slice(&value.to_le_bytes());
+}
+
+/// Appends a field of bytes, text or a whole message.
+pub(super) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+    open(out, field, value.len());
+    out.extend_from_slice(value);
+}
+
+/// Appends the head of a field whose `length` bytes the caller appends next.
+pub(super) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
+    key(out, field, BYTES);
+    varint(out, length as u64);
+}
+
+fn key(out: &mut Vec<u8>, field: u8, wire_type: u8) {
+    varint(out, u64::from(field) << 3 | u64::from(wire_type));
+}
+
+const fn low_byte(value: u64) -> u8 {
+    (value & 0x7f) as u8
+}
+
+/// A field's value as it is read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field<'a> {
+    /// A varint.
+    Uint(u64),
+    /// Bytes, text or a message.
+    Bytes(&'a [u8]),
+    /// Four or eight bytes, which no message read here makes use of.
+    Fixed,
+}
+
+/// Reads the fields of one message in the order they stand in.
+#[derive(Clone, Debug)]
+pub(super) struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The fields of `message`.
+    pub(super) const fn new(message: &'a [u8]) -> Self {
+        Self(message)
+    }
+
+    /// The number of a field, as it stands last; 0 where there is none.
+    pub(super) fn uint(&self, field: u64) -> u64 {
+        match self.field(field) {
+            Some(Field::Uint(value)) => value,
+            _ => 0,
+        }
+    }
+
+    /// The bytes of a field, as they stand last; empty where there are none.
+    pub(super) fn bytes(&self, field: u64) -> &'a [u8] {
+        match self.field(field) {
+            Some(Field::Bytes(bytes)) => bytes,
+            _ => &[],
+        }
+    }
+
+    fn field(&self, field: u64) -> Option<Field<'a>> {
+        self.clone().filter(|(number, _)| *number == field).map(|(_, value)| value).last()
+    }
+
+    fn take_varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for i in 0..MAX_VARINT {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            value |= u64::from(byte & 0x7f) << (7 * i);
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (u64, Field<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let key = self.take_varint()?;
+        let value = match (key & 0x07) as u8 {
+            VARINT => Field::Uint(self.take_varint()?),
+            FIXED64 => self.take(8).map(|_| Field::Fixed)?,
+            FIXED32 => self.take(4).map(|_| Field::Fixed)?,
+            BYTES => {
+                let length = usize::try_from(self.take_varint()?).ok()?;
+                Field::Bytes(self.take(length)?)
+            }
+            _ => return None,
+        };
+        Some((key >> 3, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn fields_are_read_back_as_they_were_written() {
+        let mut out = Vec::new();
+        uint(&mut out, 1, u64::MAX);
+        fixed64(&mut out, 2, 7);
+        bytes(&mut out, 3, b"text");
+        fixed32(&mut out, 16, 9);
+        uint(&mut out, 1, 3);
+        let fields = Fields::new(&out);
+        let read: Vec<_> = fields.clone().collect();
+        assert_eq!(
+            read,
+            [
+                (1, Field::Uint(u64::MAX)),
+                (2, Field::Fixed),
+                (3, Field::Bytes(b"text")),
+                (16, Field::Fixed),
+                (1, Field::Uint(3)),
+            ]
+        );
+        assert_eq!((fields.uint(1), fields.bytes(1)), (3, &b""[..]));
+        assert_eq!((fields.uint(3), fields.bytes(3)), (0, &b"text"[..]));
+        assert_eq!(fields.uint(4), 0);
+    }
+
+    #[test]
+    fn what_is_cut_short_or_of_an_unknown_type_ends_the_reading() {
+        for bad in [&[0x0a, 5, b'x'][..], &[0x0b], &[0x08, 0xff], &[0xff; 11], &[0x09, 0]] {
+            assert_eq!(Fields::new(bad).next(), None, "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_length_of_a_varint_is_foretold(value: u64) {
+            let mut out = Vec::new();
+            varint(&mut out, value);
+            prop_assert_eq!(out.len(), varint_len(value));
+            out.clear();
+            bytes(&mut out, 15, &[0; 200]);
+            prop_assert_eq!(out.len(), bytes_len(200));
+        }
+
+        #[test]
+        fn no_bytes_whatsoever_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Fields::new(&bytes).count() <= bytes.len());
+        }
+    }
+}
