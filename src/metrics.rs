@@ -54,6 +54,18 @@ pub const HEALTH_CHECKS: Metric = counter(
     "Requests that made no span because they are health checks.",
 );
 
+/// Every metric there is.
+pub const ALL: [Metric; 8] = [
+    SPANS_CREATED,
+    SPANS_EXPORTED,
+    SPANS_DROPPED,
+    SPANS_QUEUED,
+    REQUESTS,
+    CONNECTIONS,
+    FAULTS,
+    HEALTH_CHECKS,
+];
+
 const fn counter(name: &'static str, help: &'static str) -> Metric {
     Metric { name, kind: MetricKind::Counter, help }
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 pub use batch::Pipeline;
 pub use encode::Encoder;
+pub use otlp::headers;
 pub use queue::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
 pub use transport::{Answer, SendError, Transport, roots, uri};
 

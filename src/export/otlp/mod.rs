@@ -164,8 +164,11 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes what is written")
 }
 
-/// The configured headers, to be sent with every request.
-fn headers(otlp: &Otlp) -> Result<::http::HeaderMap, ExportError> {
+/// The configured headers, and who we are, to be sent with every request.
+///
+/// # Errors
+/// When a name or a value is none that can be sent.
+pub fn headers(otlp: &Otlp) -> Result<::http::HeaderMap, ExportError> {
     let mut map = ::http::HeaderMap::new();
     for (name, value) in &otlp.headers {
         let invalid = || ExportError::Header { name: name.clone() };
