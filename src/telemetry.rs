@@ -413,7 +413,7 @@ impl Readings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::testing::{Collector, Seen};
+    use crate::export::testing::{Authority, Collector, Seen};
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::metrics::v1 as proto;
@@ -538,6 +538,30 @@ mod tests {
             let act = || requests(&registry);
             let seen = collect(protocol, Compression::Gzip, &registry, act).await;
             assert_eq!(seen[0].headers()[encoding], "gzip");
+        }
+    }
+
+    #[tokio::test]
+    async fn numbers_arrive_over_tls() {
+        for (protocol, path, _) in PATHS {
+            let authority = Authority::new(&format!("telemetry-{protocol:?}"));
+            let mut collector = Collector::start_tls(protocol, &authority).await;
+            let otlp = Otlp {
+                base_url: format!("https://localhost:{}", collector.address.port()),
+                protocol,
+                certificate: Some(authority.certificate()),
+                client_certificate: Some(authority.client()),
+                ..Otlp::default()
+            };
+            let registry = Arc::new(Registry::default());
+            requests(&registry);
+            let config = Config { logs_to_otlp: false, ..config() };
+            let resource = Resource::new(None, &[]);
+            let telemetry =
+                Telemetry::new(&config, &otlp, &resource, &registry, &Handle::current())
+                    .expect("the settings are good");
+            telemetry.shutdown(PATIENCE).await;
+            assert_eq!(collector.next().await.uri().path(), path);
         }
     }
 

@@ -185,7 +185,7 @@ pub fn build(
 
 #[cfg(test)]
 mod tests {
-    use super::testing::{Collector, Script, Seen, books, finish};
+    use super::testing::{Authority, Collector, Script, Seen, books, finish};
     use super::*;
     use opentelemetry_proto::tonic::collector::trace::v1 as proto;
     use prost::Message as _;
@@ -362,6 +362,28 @@ mod tests {
             let nobody = listener.local_addr().expect("it is bound");
             drop(listener);
             assert_eq!(run(&hurry(config(protocol, nobody))).await, [5, 0, 0, 0, 5, 0]);
+        }
+    }
+
+    #[tokio::test]
+    async fn over_tls_both_sides_show_their_certificates() {
+        for (protocol, name) in [(Protocol::Grpc, "grpc"), (Protocol::HttpProtobuf, "http")] {
+            let authority = Authority::new(name);
+            let mut collector = Collector::start_tls(protocol, &authority).await;
+            let mut config = config(protocol, collector.address);
+            let url = format!("https://localhost:{}/v1/traces", collector.address.port());
+            config.otlp.traces_url = url;
+            config.otlp.certificate = Some(authority.certificate());
+            config.batch.export_timeout = Duration::from_millis(500);
+            assert_eq!(run(&config).await, [5, 0, 0, 0, 5, 0], "a client without a certificate");
+            config.otlp.client_certificate = Some(authority.client());
+            assert_eq!(run(&config).await, [5, 5, 0, 0, 0, 0]);
+            let request = decode(protocol, &collector.next().await, false);
+            assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), 5);
+
+            config.otlp.certificate = None;
+            assert_eq!(run(&config).await, [5, 0, 0, 0, 5, 0], "an authority nobody knows");
+            assert_eq!(collector.waiting(), 0);
         }
     }
 

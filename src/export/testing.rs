@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -11,8 +12,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 use super::{Protocol, Sink};
 use crate::metrics::{Registry, SPANS_CREATED};
@@ -68,19 +75,28 @@ pub(crate) fn books(registry: &Registry) -> [u64; 6] {
 /// What a collector does with one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Script {
-    /// Answers, with the trailers after the body.
-    Answer { status: u16, headers: HeaderMap, body: Bytes, trailers: HeaderMap },
+    /// Answers.
+    Answer(Box<Answer>),
     /// Never answers.
     Hang,
     /// Closes the connection.
     Close,
 }
 
+/// An answer; the trailers come after the body.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Bytes,
+    trailers: HeaderMap,
+}
+
 impl Script {
     /// An answer over HTTP.
     pub(crate) fn http(status: u16, headers: &[(&'static str, &str)], body: Vec<u8>) -> Self {
         let (headers, trailers) = (map(headers), HeaderMap::new());
-        Self::Answer { status, headers, body: body.into(), trailers }
+        Self::Answer(Box::new(Answer { status, headers, body: body.into(), trailers }))
     }
 
     /// An answer over gRPC.
@@ -88,7 +104,8 @@ impl Script {
         let length = u32::try_from(response.len()).expect("a short response");
         let body = [&[0][..], &length.to_be_bytes(), response].concat();
         let headers = map(&[("content-type", "application/grpc")]);
-        Self::Answer { status: 200, headers, body: body.into(), trailers: map(trailers) }
+        let (body, trailers) = (body.into(), map(trailers));
+        Self::Answer(Box::new(Answer { status: 200, headers, body, trailers }))
     }
 }
 
@@ -120,6 +137,16 @@ struct Play {
 
 impl Collector {
     pub(crate) async fn start(protocol: Protocol, script: Vec<Script>) -> Self {
+        Self::listen(protocol, script, None).await
+    }
+
+    /// One that speaks TLS as `localhost` and wants a certificate of its clients.
+    pub(crate) async fn start_tls(protocol: Protocol, authority: &Authority) -> Self {
+        let config = authority.server(protocol);
+        Self::listen(protocol, vec![], Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn listen(protocol: Protocol, script: Vec<Script>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback socket");
         let address = listener.local_addr().expect("it is bound");
         let (sender, seen) = mpsc::unbounded_channel();
@@ -127,7 +154,17 @@ impl Collector {
         let play = Play { protocol, script, seen: sender };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(TokioIo::new(stream), play.clone()));
+                let (tls, play) = (tls.clone(), play.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, play).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, play).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         Self { address, seen }
@@ -144,7 +181,8 @@ impl Collector {
     }
 }
 
-async fn serve(stream: TokioIo<tokio::net::TcpStream>, play: Play) {
+async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, play: Play) {
+    let stream = TokioIo::new(stream);
     let protocol = play.protocol;
     let service = service_fn(move |request| respond(request, play.clone()));
     // A client that goes away is part of the play.
@@ -171,7 +209,8 @@ async fn respond(request: Request<Incoming>, play: Play) -> Result<Response<Body
         Protocol::HttpProtobuf => Script::http(200, &[], Vec::new()),
     });
     match script {
-        Script::Answer { status, headers, body, trailers } => {
+        Script::Answer(answer) => {
+            let Answer { status, headers, body, trailers } = *answer;
             let trailers = async move { (!trailers.is_empty()).then_some(Ok(trailers)) };
             let mut response = Response::new(Full::new(body).with_trailers(trailers).boxed());
             *response.status_mut() = StatusCode::from_u16(status).expect("a status");
@@ -180,5 +219,76 @@ async fn respond(request: Request<Incoming>, play: Play) -> Result<Response<Body
         }
         Script::Hang => std::future::pending().await,
         Script::Close => Err(std::io::Error::other("closed on purpose")),
+    }
+}
+
+/// A certificate authority that exists for one test, with its files in a folder that is removed
+/// with it.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: PathBuf,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::new(vec![]).expect("no names are fine");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("randomness");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let folder = std::env::temp_dir().join(format!("spandrel-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+        Self { issuer, folder }
+    }
+
+    /// The authority's own certificate.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.write("ca.pem", &self.issuer.pem())
+    }
+
+    /// A certificate for a client, and its key.
+    pub(crate) fn client(&self) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.issue("client");
+        (self.write("client.pem", &certificate.pem()), self.write("key.pem", &key.serialize_pem()))
+    }
+
+    fn server(&self, protocol: Protocol) -> ServerConfig {
+        let (certificate, key) = self.issue("localhost");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::clone(self.issuer.der())).expect("our own certificate");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+                .build()
+                .expect("there is a root");
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("the provider supports them")
+            .with_client_cert_verifier(clients)
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .expect("a certificate and its key");
+        if protocol == Protocol::Grpc {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        config
+    }
+
+    fn issue(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let key = KeyPair::generate().expect("randomness");
+        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
+    }
+
+    fn write(&self, name: &str, pem: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        std::fs::write(&path, pem).expect("a temporary file");
+        path
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).expect("the folder is ours");
     }
 }

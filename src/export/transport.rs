@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn a_certificate_that_cannot_be_read_is_named() {
         let missing = PathBuf::from("/nonexistent/ca.pem");
-        let otlp = Otlp { certificate: Some(missing.clone()), ..Otlp::default() };
+        let otlp = Otlp { certificate: Some(missing), ..Otlp::default() };
         let error = Transport::new(&otlp, &Uri::from_static("https://c")).expect_err("no file");
         assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
         assert!(Transport::new(&otlp, &Uri::from_static("http://c")).is_ok(), "not needed here");
