@@ -21,7 +21,6 @@ use crate::metrics::Registry;
 use crate::net::{self, clock::Clock};
 use crate::proxy::inflight::InFlight;
 use crate::proxy::worker::{self, Parts};
-use crate::telemetry;
 
 /// How long the workers may take to end once they are forced to.
 const FORCED_END: Duration = Duration::from_secs(2);
@@ -82,8 +81,6 @@ pub enum AppError {
     },
     /// The exporter cannot be set up.
     Export(ExportError),
-    /// spandrel's own telemetry cannot be set up.
-    Telemetry(telemetry::TelemetryError),
     /// The system gives us no threads or no randomness.
     System(std::io::Error),
     /// A worker ended by itself.
@@ -100,7 +97,6 @@ impl fmt::Display for AppError {
                 write!(f, "{key}: cannot listen on {address}, give another address: {error}")
             }
             Self::Export(error) => error.fmt(f),
-            Self::Telemetry(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system gives no resources to start: {error}"),
             Self::Worker(reason) => write!(f, "a worker ended, which is a fault of spandrel's: {reason}"),
         }
@@ -161,6 +157,12 @@ impl Bound {
         })
     }
 
+    /// The numbers of the program.
+    #[must_use]
+    pub const fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     /// Runs until it is told to stop (or nobody is left who could), and has stopped: requests
     /// that run are finished within `drain_timeout`, then the last spans are sent within
     /// `flush_timeout`.
@@ -168,12 +170,6 @@ impl Bound {
     /// # Errors
     /// When the program cannot start, or a worker ends by itself.
     pub async fn run(mut self, mut stop: mpsc::Receiver<Stop>) -> Result<End, AppError> {
-        let telemetry = telemetry::start(
-            &self.config.telemetry,
-            self.config.export.as_ref(),
-            &self.registry,
-        )
-        .map_err(AppError::Telemetry)?;
         let addresses = self.addresses()?;
         let (trigger, watch) = drain::channel();
         let mut workers = self.start_workers(&watch)?;
@@ -210,7 +206,6 @@ impl Bound {
             tracing::error!(%error, "export ended early");
         }
         tracing::info!("stopped");
-        telemetry.shut_down().await;
         failed.map_or(Ok(end), Err)
     }
 

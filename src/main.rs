@@ -1,18 +1,29 @@
 //! The command line, and exit codes; nothing else.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use spandrel::app::{AppError, Bound, End, Stop};
+use spandrel::app::{Bound, End, Stop};
 use spandrel::cli::{self, Cli, Command, RunArgs};
 use spandrel::config::{Config, Environment, env};
+use spandrel::telemetry;
+use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
     let environment = env::from_process();
-    let code = match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // Without a terminal there is nobody to tell; the exit code stands.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(cli::EXIT_USAGE));
+        }
+    };
+    let code = match command {
         Command::Check(args) => {
             cli::check(&args, &environment, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
@@ -26,36 +37,50 @@ fn run(args: &RunArgs, environment: &Environment) -> u8 {
         Ok(config) => config,
         Err(error) => return complain(&error, cli::EXIT_USAGE),
     };
-    match start(config) {
-        Ok(End::Drained) => cli::EXIT_DONE,
-        Ok(End::Forced) => cli::EXIT_FAILED,
-        Err(error) => complain(&error, cli::EXIT_FAILED),
-    }
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, cli::EXIT_FAILED),
+    };
+    runtime.block_on(serve(config)).unwrap_or_else(|error| complain(&error, cli::EXIT_FAILED))
 }
 
-fn start(config: Config) -> Result<End, AppError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let bound = Bound::bind(config)?;
-        let (tell, stop) = mpsc::channel(2);
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                if tell.send(Stop::Gracefully).await.is_err() {
-                    return;
-                }
-            }
-        });
-        bound.run(stop).await
+async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
+    let (logs, deadline) = (config.telemetry.clone(), config.flush_timeout);
+    let (otlp, resource) =
+        config.export.as_ref().map(|e| (e.otlp.clone(), e.resource.clone())).unwrap_or_default();
+    let warnings = config.warnings.clone();
+    let bound = Bound::bind(config)?;
+    let telemetry = telemetry::init(&logs, &otlp, &resource, bound.registry(), &Handle::current())?;
+    for warning in warnings {
+        tracing::warn!(warning, "setting without effect");
+    }
+    let (tell, stop) = mpsc::channel(2);
+    let orders = tokio::spawn(pass_signals_on(tell));
+    let end = bound.run(stop).await;
+    orders.abort();
+    telemetry.shutdown(deadline).await;
+    Ok(match end? {
+        End::Drained => cli::EXIT_DONE,
+        End::Forced => cli::EXIT_FAILED,
     })
 }
 
-fn complain(error: &impl std::fmt::Display, code: u8) -> u8 {
+/// SIGTERM and SIGINT both ask for an orderly end; asked twice, it means now.
+async fn pass_signals_on(tell: mpsc::Sender<Stop>) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if tell.send(Stop::Gracefully).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn complain(error: &(impl Display + ?Sized), code: u8) -> u8 {
     // Without a standard error there is nobody to complain to.
     writeln!(io::stderr(), "spandrel: {error}").ok();
     code

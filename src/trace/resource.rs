@@ -7,6 +7,12 @@ pub struct Resource {
     pub attributes: Vec<(String, String)>,
 }
 
+impl Default for Resource {
+    fn default() -> Self {
+        Self::new(None, &[])
+    }
+}
+
 impl Resource {
     /// The resource of the service `name`, with `others` added. An attribute of `others` wins
     /// over what is known by default, but not over `service.name` when `name` is given.

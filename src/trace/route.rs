@@ -9,8 +9,8 @@ pub const MAX_ROUTES: usize = 1_000;
 /// Path templates such as `/orders/{id}` or `/files/{*rest}`.
 #[derive(Clone, Default)]
 pub struct Routes {
-    router: matchit::Router<Arc<str>>,
-    is_empty: bool,
+    /// `None` where no template is configured, which is the usual case.
+    router: Option<matchit::Router<Arc<str>>>,
 }
 
 /// Why a list of templates cannot be used.
@@ -27,7 +27,7 @@ impl std::error::Error for RouteError {}
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes").field("is_empty", &self.is_empty).finish_non_exhaustive()
+        f.debug_struct("Routes").field("is_empty", &self.router.is_none()).finish()
     }
 }
 
@@ -50,17 +50,14 @@ impl Routes {
                 .insert(template.clone(), Arc::from(template.as_str()))
                 .map_err(|e| RouteError(format!("the route `{template}` cannot be used: {e}")))?;
         }
-        Ok(Self { router, is_empty: templates.is_empty() })
+        Ok(Self { router: (!templates.is_empty()).then_some(router) })
     }
 
     /// The template that `path` (without a query) matches.
     #[must_use]
     pub fn find(&self, path: &[u8]) -> Option<&Arc<str>> {
-        if self.is_empty {
-            return None;
-        }
-        let path = std::str::from_utf8(path).ok()?;
-        self.router.at(path).ok().map(|found| found.value)
+        let router = self.router.as_ref()?;
+        router.at(std::str::from_utf8(path).ok()?).ok().map(|found| found.value)
     }
 }
 
