@@ -98,7 +98,9 @@ impl fmt::Display for AppError {
             }
             Self::Export(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system gives no resources to start: {error}"),
-            Self::Worker(reason) => write!(f, "a worker ended, which is a fault of spandrel's: {reason}"),
+            Self::Worker(reason) => {
+                write!(f, "a worker ended, which is a fault of spandrel's: {reason}")
+            }
         }
     }
 }

@@ -97,7 +97,9 @@ pub async fn serve(listener: TcpListener, surface: Surface, state: Arc<State>) {
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(answer(stream, surface, Arc::clone(&state), permit))),
+            Ok((stream, _)) => {
+                drop(tokio::spawn(answer(stream, surface, Arc::clone(&state), permit)));
+            }
             Err(error) => {
                 tracing::debug!(%error, "admin connection not accepted");
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;

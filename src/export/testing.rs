@@ -201,6 +201,7 @@ type Body = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 
 async fn respond(request: Request<Incoming>, play: Play) -> Result<Response<Body>, std::io::Error> {
     let (head, body) = request.into_parts();
+    #[expect(clippy::disallowed_methods, reason = "tests send what they mean to send")]
     let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
     let next = play.script.lock().expect("no test panics here").pop_front();
     play.seen.send(Request::from_parts(head, body)).map_err(std::io::Error::other)?;

@@ -134,6 +134,7 @@ where
 {
     let response = client.request(request.map(Full::new)).await?;
     let (head, body) = response.into_parts();
+    #[expect(clippy::disallowed_methods, reason = "the body is limited")]
     let body = Limited::new(body, MAX_ANSWER).collect().await?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     Ok(Answer { head, body: body.to_bytes(), trailers })

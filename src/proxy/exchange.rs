@@ -99,7 +99,7 @@ impl Exchange {
         exchange.is_tenant_written = resolved.is_written;
         if conn.direction == Direction::Inbound && worker.has_outbound() {
             exchange._entered = travelling
-                .map(|context| worker.in_flight.enter(context.trace_id, exchange.tenant.clone()));
+                .map(|context| worker.in_flight.enter(context.trace_id, exchange.tenant.as_ref()));
         }
         if let Some(context) = verdict.recorded {
             let state = verdict.extracted.state;

@@ -55,12 +55,12 @@ impl InFlight {
 
     /// Notes that the application is working on a request.
     #[must_use]
-    pub fn enter(&self, trace_id: TraceId, tenant: Option<TenantId>) -> Entered {
+    pub fn enter(&self, trace_id: TraceId, tenant: Option<&TenantId>) -> Entered {
         self.with_own(|table| {
-            let fresh = Entry { requests: 0, tenant: tenant.clone(), is_mixed: false };
-            let entry = table.entry(trace_id).or_insert(fresh);
+            let fresh = || Entry { requests: 0, tenant: tenant.cloned(), is_mixed: false };
+            let entry = table.entry(trace_id).or_insert_with(fresh);
             entry.requests += 1;
-            entry.is_mixed |= entry.tenant != tenant;
+            entry.is_mixed |= entry.tenant.as_ref() != tenant;
         });
         Entered { table: self.clone(), trace_id }
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_request_is_found_by_every_worker_until_it_ends() {
         let trace_id = IdGenerator::from_seed([1; 32]).trace_id();
         let [one, two]: [InFlight; 2] = InFlight::handles(2).try_into().unwrap();
-        let entered = one.enter(trace_id, tenant("acme"));
+        let entered = one.enter(trace_id, tenant("acme").as_ref());
         for worker in [&one, &two] {
             assert_eq!(worker.find(trace_id), Some(Joined { tenant: tenant("acme") }));
         }
@@ -126,11 +126,12 @@ mod tests {
     fn a_trace_of_several_tenants_tells_none() {
         let trace_id = IdGenerator::from_seed([1; 32]).trace_id();
         let [one, two]: [InFlight; 2] = InFlight::handles(2).try_into().unwrap();
-        let first = one.enter(trace_id, tenant("acme"));
-        let _second = one.enter(trace_id, tenant("other"));
+        let first = one.enter(trace_id, tenant("acme").as_ref());
+        let _second = one.enter(trace_id, tenant("other").as_ref());
         assert_eq!(one.find(trace_id), Some(Joined { tenant: None }));
         drop(first);
-        let [same, elsewhere] = [one.enter(trace_id, tenant("other")), two.enter(trace_id, None)];
+        let [same, elsewhere] =
+            [one.enter(trace_id, tenant("other").as_ref()), two.enter(trace_id, None)];
         assert_eq!(two.find(trace_id), Some(Joined { tenant: None }));
         drop((same, elsewhere));
     }

@@ -369,7 +369,7 @@ async fn linger(downstream: Wire) {
     let (mut stream, _) = downstream.into_parts();
     let heard_out = async {
         stream.shutdown().await.ok();
-        let mut unwanted = [0; 4_096];
+        let mut unwanted = vec![0; 4_096];
         while matches!(stream.read(&mut unwanted).await, Ok(1..)) {}
     };
     // Either way the connection is over.

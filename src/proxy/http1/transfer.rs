@@ -88,10 +88,9 @@ struct Progress {
     response_deadline: Deadline,
 }
 
-impl Transfer<'_> {
-    /// Moves both messages until the exchange has ended.
-    pub async fn run(mut self) -> Ending {
-        let mut progress = Progress {
+impl Progress {
+    const fn new(response_deadline: Deadline) -> Self {
+        Self {
             up: Up::Sending,
             down: Down::Head,
             cleared_up: 0,
@@ -100,8 +99,36 @@ impl Transfer<'_> {
             is_answering: false,
             is_persistent: false,
             is_half_closed: false,
-            response_deadline: Deadline::default(),
-        };
+            response_deadline,
+        }
+    }
+
+    /// The upstream has ended: that completes a body that has no other end, and cuts all others.
+    fn end_with_connection(&mut self) -> Result<(), Fault> {
+        match self.down {
+            Down::Body(body) if body.ends_with_connection() => {
+                self.down = Down::Done(Ending::Complete { is_persistent: false });
+                Ok(())
+            }
+            // It ended because the caller did, as it would have without us.
+            _ if self.is_half_closed => Err(Fault::downstream(Kind::Cancelled)),
+            _ => Err(Fault::upstream(Kind::ConnectionClosed)),
+        }
+    }
+
+    fn upstream_fault(&self, error: &std::io::Error) -> Fault {
+        if self.is_half_closed {
+            Fault::downstream(Kind::Cancelled)
+        } else {
+            Fault::upstream_io(error)
+        }
+    }
+}
+
+impl Transfer<'_> {
+    /// Moves both messages until the exchange has ended.
+    pub async fn run(mut self) -> Ending {
+        let mut progress = Progress::new(Deadline::default());
         poll_fn(|cx| self.poll(cx, &mut progress)).await
     }
 
@@ -127,7 +154,7 @@ impl Transfer<'_> {
     fn settle(
         &mut self,
         cx: &mut Context<'_>,
-        progress: &mut Progress,
+        progress: &Progress,
         ending: Ending,
     ) -> Poll<Ending> {
         match ending {
@@ -243,12 +270,12 @@ impl Transfer<'_> {
                 }
             }
             if self.upstream.is_eof() {
-                self.end_with_connection(progress)?;
+                progress.end_with_connection()?;
                 continue;
             }
             match self.upstream.poll_fill(cx, self.limits.header_bytes.max(STREAM_BUFFER_SIZE)) {
                 Poll::Ready(Ok(_)) => self.idle.touch(),
-                Poll::Ready(Err(error)) => return Err(self.upstream_fault(progress, &error)),
+                Poll::Ready(Err(error)) => return Err(progress.upstream_fault(&error)),
                 Poll::Pending => return Ok(()),
             }
         }
@@ -287,32 +314,11 @@ impl Transfer<'_> {
         Ok(true)
     }
 
-    /// The upstream has ended: that completes a body that has no other end, and cuts all others.
-    fn end_with_connection(&self, progress: &mut Progress) -> Result<(), Fault> {
-        match progress.down {
-            Down::Body(body) if body.ends_with_connection() => {
-                progress.down = Down::Done(Ending::Complete { is_persistent: false });
-                Ok(())
-            }
-            // It ended because the caller did, as it would have without us.
-            _ if progress.is_half_closed => Err(Fault::downstream(Kind::Cancelled)),
-            _ => Err(Fault::upstream(Kind::ConnectionClosed)),
-        }
-    }
-
-    fn upstream_fault(&self, progress: &Progress, error: &std::io::Error) -> Fault {
-        if progress.is_half_closed {
-            Fault::downstream(Kind::Cancelled)
-        } else {
-            Fault::upstream_io(error)
-        }
-    }
-
     /// After an early response: the rest of the request is passed for as long as it is taken.
     fn poll_rest_of_request(
         &mut self,
         cx: &mut Context<'_>,
-        progress: &mut Progress,
+        progress: &Progress,
         is_persistent: bool,
     ) -> Poll<Ending> {
         self.exchange.response_ended();

@@ -198,6 +198,13 @@ impl Failure {
         Self { fault, reason: Some(reason) }
     }
 
+    /// There will be no response: a reset stream is passed on as such, a lost connection is
+    /// answered for.
+    fn unanswered(error: &h2::Error) -> Self {
+        let reason = error.reason().filter(|_| error.is_reset() && error.is_remote());
+        Self { fault: serve::fault(error), reason }
+    }
+
     const fn cancelled(reason: Reason) -> Self {
         Self::reset(Fault::downstream(Kind::Cancelled), reason)
     }
@@ -218,7 +225,7 @@ impl Stream<'_> {
             (None, None) => return Err(Unfinished::Unanswered(fault, self.respond)),
             (None, Some(reason)) => self.respond.send_reset(reason),
             (Some((_, mut to_downstream)), reason) => {
-                to_downstream.send_reset(reason.unwrap_or(fault.reset_reason()));
+                to_downstream.send_reset(reason.unwrap_or_else(|| fault.reset_reason()));
             }
         }
         Err(Unfinished::Reset(fault))
@@ -300,7 +307,7 @@ impl Stream<'_> {
                         return Ok(Poll::Ready(()));
                     }
                 }
-                Poll::Ready(Err(error)) => return self.refuse_or_fail(&error),
+                Poll::Ready(Err(error)) => return Err(Failure::unanswered(&error)),
             }
         }
         let Some((pump, to_downstream)) = &mut self.down else { return Ok(Poll::Ready(())) };
@@ -341,18 +348,6 @@ impl Stream<'_> {
                 Ok(is_all)
             }
             Err(_gone) => Err(Failure::cancelled(Reason::CANCEL)),
-        }
-    }
-
-    /// There will be no response: a reset stream is passed on as such, a lost connection is
-    /// answered for.
-    fn refuse_or_fail(&mut self, error: &h2::Error) -> Result<Poll<()>, Failure> {
-        let fault = serve::fault(error);
-        match error.reason() {
-            Some(reason) if error.is_reset() && error.is_remote() => {
-                Err(Failure::reset(fault, reason))
-            }
-            _ => Err(Failure { fault, reason: None }),
         }
     }
 

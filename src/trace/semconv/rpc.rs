@@ -104,7 +104,7 @@ pub fn end(
         Kind::Server => code.is_some_and(|code| SERVER_ERRORS.contains(&code)),
         Kind::Client => outcome.grpc_status.is_some_and(|code| code != OK),
     };
-    let error_type = failure.or(code.filter(|_| code_is_error));
+    let error_type = failure.or_else(|| code.filter(|_| code_is_error));
     if let Some(error_type) = error_type {
         attributes.text(Key::ErrorType, error_type);
     }
