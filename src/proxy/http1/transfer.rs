@@ -43,9 +43,20 @@ pub enum Ending {
     Failed {
         /// What.
         fault: Fault,
-        /// Whether the caller has been sent any byte of a response.
-        has_begun: bool,
+        /// How much of a response the caller has been sent.
+        told: Told,
     },
+}
+
+/// How much of a response a caller has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing: there is room for a reply of our own.
+    Nothing,
+    /// A part, which it will see to be one.
+    Part,
+    /// A part that an orderly end of the connection would make look whole.
+    UntilClose,
 }
 
 /// How far the request is.
@@ -103,6 +114,14 @@ impl Progress {
         }
     }
 
+    const fn told(&self) -> Told {
+        match self.down {
+            _ if !self.has_begun => Told::Nothing,
+            Down::Body(body) if body.ends_with_connection() => Told::UntilClose,
+            _ => Told::Part,
+        }
+    }
+
     /// The upstream has ended: that completes a body that has no other end, and cuts all others.
     fn end_with_connection(&mut self) -> Result<(), Fault> {
         match self.down {
@@ -148,7 +167,7 @@ impl Transfer<'_> {
                 None => return Poll::Pending,
             },
         };
-        Poll::Ready(Ending::Failed { fault, has_begun: progress.has_begun })
+        Poll::Ready(Ending::Failed { fault, told: progress.told() })
     }
 
     fn settle(

@@ -80,8 +80,10 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
             if Rc::strong_count(&upstreams) > 1 {
                 idle.touch();
             }
-            let is_over = idle.poll_expired(cx).is_ready() || draining.as_mut().poll(cx).is_ready();
-            if is_over && !std::mem::replace(&mut is_leaving, true) {
+            let is_over = !is_leaving
+                && (idle.poll_expired(cx).is_ready() || draining.as_mut().poll(cx).is_ready());
+            if is_over {
+                is_leaving = true;
                 h2.graceful_shutdown();
                 cx.waker().wake_by_ref();
             }
