@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 use super::pump::{Broken, Ended, Pump};
 use super::serve::{self, Upstreams};
+use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
@@ -123,6 +124,10 @@ async fn send(
     }
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    if conn.direction == Direction::Outbound && parts.method == Method::CONNECT {
+        // Tunnels are dug by HTTP/1.1, which is how clients ask a proxy for them.
+        return Err(Fault::downstream(Kind::ProtocolError));
+    }
     let target = upstream::target(conn, authority.or(host))?;
     let mut ready = upstreams.ready(&target).await?;
     exchange.connected(ready.peer, ready.connecting);

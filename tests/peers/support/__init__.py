@@ -1,0 +1,1 @@
+"""Real peers for spandrel: a collector, applications, clients, and the proxy between them."""
