@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::wire;
 use crate::trace::Flags;
 use crate::trace::resource::Resource;
-use crate::trace::semconv::SCHEMA_URL;
+use crate::trace::semconv::{Key, SCHEMA_URL};
 use crate::trace::span::{Kind, Name, SpanView, Status, Value};
 
 /// The name of the instrumentation scope.
@@ -54,6 +54,7 @@ mod field {
 /// Turns spans of one resource into OTLP requests.
 #[derive(Debug)]
 pub struct Encoder {
+    names: Names,
     /// The field `resource` of the resource spans.
     resource: Vec<u8>,
     /// The field `scope` of the scope spans.
@@ -73,13 +74,14 @@ impl Encoder {
         let mut attributes = Vec::new();
         for (key, value) in &resource.attributes {
             let value = Value::Text(value.as_bytes());
-            attribute(&mut attributes, field::RESOURCE_ATTRIBUTES, key.as_bytes(), value);
+            attribute(&mut attributes, field::RESOURCE_ATTRIBUTES, &encode_name(key), value);
         }
         let mut identity = Vec::new();
         wire::bytes(&mut identity, field::SCOPE_NAME, SCOPE.as_bytes());
         wire::bytes(&mut identity, field::SCOPE_VERSION, env!("CARGO_PKG_VERSION").as_bytes());
 
         let mut encoder = Self {
+            names: Names::new(),
             resource: Vec::new(),
             scope: Vec::new(),
             schema: Vec::new(),
@@ -98,7 +100,7 @@ impl Encoder {
         self.spans.clear();
         for view in spans {
             self.span.clear();
-            write_span(&mut self.span, view);
+            write_span(&mut self.span, &self.names, view);
             wire::bytes(&mut self.spans, field::SCOPE_SPANS_SPANS, &self.span);
         }
         self.enclose()
@@ -120,7 +122,7 @@ impl Encoder {
     }
 }
 
-fn write_span(out: &mut Vec<u8>, view: SpanView<'_>) {
+fn write_span(out: &mut Vec<u8>, names: &Names, view: SpanView<'_>) {
     let span = &view.span;
     wire::bytes(out, field::SPAN_TRACE_ID, &span.trace_id.to_bytes());
     wire::bytes(out, field::SPAN_SPAN_ID, &span.span_id.to_bytes());
@@ -135,11 +137,12 @@ fn write_span(out: &mut Vec<u8>, view: SpanView<'_>) {
     wire::fixed64(out, field::SPAN_START, span.start);
     wire::fixed64(out, field::SPAN_END, span.end);
     for (name, value) in view.attributes {
-        let name = match name {
-            Name::Known(key) => Cow::Borrowed(key.as_str()),
-            Name::Custom(name) => utf8(name),
-        };
-        attribute(out, field::SPAN_ATTRIBUTES, name.as_bytes(), value);
+        match name {
+            Name::Known(key) => attribute(out, field::SPAN_ATTRIBUTES, names.of(key), value),
+            Name::Custom(name) => {
+                attribute(out, field::SPAN_ATTRIBUTES, &encode_name(&utf8(name)), value);
+            }
+        }
     }
     if span.status == Status::Error {
         const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
@@ -148,33 +151,63 @@ fn write_span(out: &mut Vec<u8>, view: SpanView<'_>) {
     wire::fixed32(out, field::SPAN_FLAGS, flags(span.flags, span.parent.is_some()));
 }
 
-/// Appends a key and its value as the field `number`.
-fn attribute(out: &mut Vec<u8>, number: u8, key: &[u8], value: Value<'_>) {
-    let mut open = |value: usize| {
-        wire::open(out, number, wire::bytes_len(key.len()) + wire::bytes_len(value));
-        wire::bytes(out, field::KEY_VALUE_KEY, key);
-        wire::open(out, field::KEY_VALUE_VALUE, value);
+/// The known attribute names as [`encode_name`] makes them, by the number of the key.
+#[derive(Debug)]
+struct Names(Vec<Vec<u8>>);
+
+impl Names {
+    fn new() -> Self {
+        let keys = (0..=u8::MAX).map_while(Key::from_byte);
+        Self(keys.map(|key| encode_name(key.as_str())).collect())
+    }
+
+    fn of(&self, key: Key) -> &[u8] {
+        self.0.get(usize::from(key as u8)).expect("every key has its name")
+    }
+}
+
+/// The field `key` of a `KeyValue`, and the head of its field `value` up to the length.
+fn encode_name(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len() + 3);
+    wire::bytes(&mut out, field::KEY_VALUE_KEY, name.as_bytes());
+    wire::open(&mut out, field::KEY_VALUE_VALUE, 0);
+    out.pop();
+    out
+}
+
+/// Appends a value under a name of [`encode_name`] as the field `number`.
+fn attribute(out: &mut Vec<u8>, number: u8, name: &[u8], value: Value<'_>) {
+    let open = |out: &mut Vec<u8>, value: usize| {
+        let value_len = value as u64;
+        wire::open(out, number, name.len() + wire::varint_len(value_len) + value);
+        out.extend_from_slice(name);
+        wire::varint(out, value_len);
     };
     match value {
         Value::Text(text) => {
             let text = utf8(text);
-            open(wire::bytes_len(text.len()));
+            open(out, wire::bytes_len(text.len()));
             wire::bytes(out, field::VALUE_STRING, text.as_bytes());
         }
         Value::Int(number) => {
             let number = number.cast_unsigned();
-            open(1 + wire::varint_len(number));
+            open(out, 1 + wire::varint_len(number));
             wire::uint(out, field::VALUE_INT, number);
         }
         Value::Double(number) => {
-            open(1 + size_of::<f64>());
+            open(out, 1 + size_of::<f64>());
             wire::fixed64(out, field::VALUE_DOUBLE, number.to_bits());
         }
     }
 }
 
+/// Nearly all text is UTF-8, and checking that is several times faster than looking for what is
+/// to be replaced.
 fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(bytes)
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
 }
 
 const fn kind(kind: Kind) -> u64 {
@@ -193,7 +226,6 @@ const fn flags(flags: Flags, has_parent: bool) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::semconv::Key;
     use crate::trace::span::{Attributes, Span, SpanBatch};
     use crate::trace::{IdGenerator, SpanId, TraceId};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

@@ -13,6 +13,7 @@ const FIXED32: u8 = 5;
 const MAX_VARINT: usize = 10;
 
 /// Appends a varint.
+#[inline]
 pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
@@ -22,50 +23,66 @@ pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// How many bytes [`varint`] appends for `value`.
+#[inline]
 pub(super) const fn varint_len(value: u64) -> usize {
     let bits = (u64::BITS - (value | 1).leading_zeros()) as usize;
     bits.div_ceil(7)
 }
 
 /// How many bytes [`bytes`] appends for a `field` below 16 and `length` bytes.
+#[inline]
 pub(super) const fn bytes_len(length: usize) -> usize {
     1 + varint_len(length as u64) + length
 }
 
 /// Appends a field that is a varint.
+#[inline]
 pub(super) fn uint(out: &mut Vec<u8>, field: u8, value: u64) {
     key(out, field, VARINT);
     varint(out, value);
 }
 
 /// Appends a field of eight bytes.
+#[inline]
 pub(super) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     key(out, field, FIXED64);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field of four bytes.
+#[inline]
 pub(super) fn fixed32(out: &mut Vec<u8>, field: u8, value: u32) {
     key(out, field, FIXED32);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field of bytes, text or a whole message.
+#[inline]
 pub(super) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     open(out, field, value.len());
     out.extend_from_slice(value);
 }
 
 /// Appends the head of a field whose `length` bytes the caller appends next.
+#[inline]
 pub(super) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
-    key(out, field, BYTES);
-    varint(out, length as u64);
+    match u8::try_from(length) {
+        Ok(length @ 0..0x80) if field < 16 => {
+            out.extend_from_slice(&[field << 3 | BYTES, length]);
+        }
+        _ => {
+            key(out, field, BYTES);
+            varint(out, length as u64);
+        }
+    }
 }
 
+#[inline]
 fn key(out: &mut Vec<u8>, field: u8, wire_type: u8) {
     varint(out, u64::from(field) << 3 | u64::from(wire_type));
 }
 
+#[inline]
 const fn low_byte(value: u64) -> u8 {
     (value & 0x7f) as u8
 }
