@@ -226,7 +226,7 @@ impl Gathered {
     }
 
     const fn is_full(&self, max: usize) -> bool {
-        self.spans >= max || self.bytes >= BATCH_BYTES
+        self.spans > 0 && (self.spans >= max || self.bytes >= BATCH_BYTES)
     }
 
     /// When the span that has waited longest arrived.
