@@ -105,23 +105,28 @@ impl DropReason {
 
 /// A number that its owner changes and the registry reads.
 #[derive(Clone, Debug, Default)]
-pub struct Counter(Arc<AtomicU64>);
+pub struct Counter(Arc<CacheLine>);
+
+/// A number that shares its cache line with nobody, so that workers do not slow each other.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct CacheLine(AtomicU64);
 
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.0.fetch_add(n, Ordering::Relaxed);
     }
 
     /// Takes `n` away again; for gauges.
     pub fn subtract(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+        self.0.0.fetch_sub(n, Ordering::Relaxed);
     }
 
     /// The number now.
     #[must_use]
     pub fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
     }
 }
 

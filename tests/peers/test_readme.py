@@ -19,22 +19,20 @@ def start():
 
 
 def test_the_start_of_the_readme_gives_a_span_for_a_request():
-    shell = subprocess.Popen(
+    with subprocess.Popen(
         ["bash", "-ec", f"{start()}\nwait"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    too_late = threading.Timer(PATIENCE, os.killpg, (shell.pid, signal.SIGKILL))
-    too_late.start()
-    try:
-        span = next((line for line in shell.stdout if "  SERVER  GET  trace " in line), "")
-    finally:
-        too_late.cancel()
-        os.killpg(shell.pid, signal.SIGTERM)
-        shell.wait()
+    ) as shell:
+        too_late = threading.Timer(PATIENCE, os.killpg, (shell.pid, signal.SIGKILL))
+        too_late.start()
+        try:
+            span = next((line for line in shell.stdout if "  SERVER  GET  trace " in line), "")
+        finally:
+            too_late.cancel()
+            os.killpg(shell.pid, signal.SIGTERM)
     assert span.startswith("files  SERVER  GET  trace ")
     assert "http.response.status_code=200" in span
     assert "url.path=/" in span

@@ -1,0 +1,139 @@
+//! What tracing costs a request, piece by piece: `cargo bench`.
+//!
+//! Each piece is what one request with eight headers and a sampled parent goes through.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use spandrel::export::Encoder;
+use spandrel::proxy::http1::head::{Answers, HeadLimits, RequestHead, ResponseHead, Scan};
+use spandrel::proxy::http1::splice::Edits;
+use spandrel::proxy::http1::target::Target;
+use spandrel::trace::propagate::{self, Config};
+use spandrel::trace::resource::Resource;
+use spandrel::trace::semconv::{self, Outcome, QueryValues, Request, Version, http};
+use spandrel::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
+use spandrel::trace::{Flags, IdGenerator, TraceContext};
+
+const REQUEST: &[u8] = b"GET /orders/7?expand=items HTTP/1.1\r\n\
+    Host: orders.shop.svc:8080\r\n\
+    User-Agent: python-requests/2.32\r\n\
+    Accept-Encoding: gzip, deflate\r\n\
+    Accept: */*\r\n\
+    Connection: keep-alive\r\n\
+    X-Request-Id: 0b8f8f1e-6f1a-4a51-9a4b-1f0e9f1d2c3b\r\n\
+    X-Tenant-Id: acme\r\n\
+    traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\n\
+    Content-Type: application/json\r\n\
+    Content-Length: 1024\r\n\
+    Date: Mon, 01 Jan 2026 00:00:00 GMT\r\n\
+    Server: shop\r\n\r\n";
+const LIMITS: HeadLimits = HeadLimits { bytes: 64 * 1024, lines: 128 };
+
+fn head() -> RequestHead {
+    RequestHead::parse(REQUEST, &mut Scan::default(), &LIMITS, Vec::new())
+        .expect("the request is well formed")
+        .expect("the request is whole")
+}
+
+fn parsing(c: &mut Criterion) {
+    let mut lines = Vec::new();
+    c.bench_function("request head", |b| {
+        b.iter(|| {
+            let head = RequestHead::parse(
+                black_box(REQUEST),
+                &mut Scan::default(),
+                &LIMITS,
+                std::mem::take(&mut lines),
+            );
+            if let Ok(Some(head)) = head {
+                lines = head.lines;
+            }
+        });
+    });
+    c.bench_function("response head", |b| {
+        b.iter(|| ResponseHead::parse(black_box(RESPONSE), Answers::Other, &LIMITS));
+    });
+}
+
+fn propagation(c: &mut Criterion) {
+    let (head, config) = (head(), Config::default());
+    let view = head.view(REQUEST);
+    let mut ids = IdGenerator::from_seed([1; 32]);
+    c.bench_function("extract and inject", |b| {
+        b.iter(|| {
+            let found = propagate::extract(black_box(&view), &config);
+            let parent = found.parent.expect("the parent is valid");
+            propagate::inject(TraceContext { span_id: ids.span_id(), ..parent }, found.state, &config)
+        });
+    });
+    let parent = propagate::extract(&view, &config).parent.expect("the parent is valid");
+    let mut out = Vec::new();
+    c.bench_function("splice", |b| {
+        b.iter(|| {
+            let trace = propagate::inject(parent, propagate::State::Absent, &config);
+            out.clear();
+            Edits { trace, ..Edits::default() }.write(&head, &view, &mut out);
+        });
+    });
+}
+
+fn describe(attributes: &mut Attributes, head: &RequestHead) {
+    let view = head.view(REQUEST);
+    let target = Target::of(&view);
+    let request = Request {
+        kind: Kind::Server,
+        method: view.method(),
+        path: target.path,
+        query: target.query,
+        authority: target.authority,
+        version: Version::Http11,
+        headers: &view,
+        downstream: ([10, 1, 2, 3], 40_000).into(),
+    };
+    http::begin(attributes, &request, Some("/orders/{id}"), QueryValues::Redact);
+    attributes.count(semconv::Key::HttpRequestBodySize, 0);
+    attributes.count(semconv::Key::HttpResponseBodySize, 1_024);
+    http::end(attributes, Kind::Server, &Outcome { status_code: Some(200), ..Outcome::default() });
+}
+
+fn spans(c: &mut Criterion) {
+    let head = head();
+    let mut attributes = Attributes::default();
+    c.bench_function("attributes of a server span", |b| {
+        b.iter(|| {
+            attributes = Attributes::reuse(std::mem::take(&mut attributes).into_buffer());
+            describe(&mut attributes, black_box(&head));
+        });
+    });
+    let mut ids = IdGenerator::from_seed([1; 32]);
+    let span = Span {
+        trace_id: ids.trace_id(),
+        span_id: ids.span_id(),
+        parent: Some(ids.span_id()),
+        flags: Flags::SAMPLED,
+        kind: Kind::Server,
+        status: Status::Unset,
+        start: 1,
+        end: 2,
+    };
+    let mut batch = SpanBatch::default();
+    c.bench_function("record a span", |b| {
+        b.iter(|| {
+            if batch.len() == 512 {
+                batch = SpanBatch::default();
+            }
+            batch.push(span, &[b"GET", b" ", b"/orders/{id}"], b"", &attributes);
+        });
+    });
+    let mut full = SpanBatch::default();
+    for _ in 0..512 {
+        full.push(span, &[b"GET", b" ", b"/orders/{id}"], b"", &attributes);
+    }
+    let mut encoder = Encoder::new(&Resource::default());
+    c.bench_function("encode 512 spans", |b| b.iter(|| encoder.encode(black_box(&full).iter())));
+}
+
+criterion_group!(benches, parsing, propagation, spans);
+criterion_main!(benches);
