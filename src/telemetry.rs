@@ -614,7 +614,7 @@ mod tests {
 
     #[test]
     fn log_lines_have_the_form_that_is_configured() {
-        let telemetry = Telemetry { logs: None, metrics: None };
+        let telemetry = Telemetry { logs: None, metrics: None, flusher: None };
         for (log_format, expected) in [
             (LogFormat::Text, "listening port=8080\n"),
             (LogFormat::Json, "\"message\":\"listening\",\"port\":8080"),

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_dropped_sink_leaves_nothing_behind() {
-        let (_, mut sinks, mut intake) = sinks(1, 10);
+        let (_, mut sinks, mut intake) = sinks(1, 100);
         finish(&mut sinks[0], 3);
         drop(sinks);
         assert_eq!(intake.batches.try_recv().map(|b| b.len()), Ok(3));
