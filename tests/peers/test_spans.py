@@ -136,7 +136,7 @@ def _assert_hang_up(span, proxy, path, version, code):
     others = {
         "network.protocol.version": version,
         "spandrel.fault.side": "downstream",
-        "spandrel.fault.kind": str,
+        "spandrel.fault.kind": "cancelled",
     }
     if code:
         others["http.response.status_code"] = code

@@ -270,7 +270,9 @@ impl Relay {
         match transfer.run().await {
             Ending::Complete { is_persistent: is_usable } => {
                 exchange.end();
-                if is_usable && is_persistent {
+                // What comes behind a response would be taken for the next one.
+                let is_clean = upstream.wire.buffer.is_empty();
+                if is_usable && is_persistent && is_clean {
                     upstream.is_proven = true;
                     self.upstreams.push(upstream);
                     return After::KeepAlive;

@@ -47,12 +47,12 @@ def answered(status, size):
     return {"http.response.status_code": status, "http.response.body.size": size}
 
 
-def fault(error_type, side, kind=str):
+def fault(error_type, side):
     """What a failure adds."""
     return {
         "error.type": error_type,
         "spandrel.fault.side": side,
-        "spandrel.fault.kind": kind,
+        "spandrel.fault.kind": error_type,
     }
 
 

@@ -1,21 +1,23 @@
 """Ports on the loopback interface."""
 
+import contextlib
+import random
 import socket
 
 HOST = "127.0.0.1"
 
-_given = set()
+# The system gives outgoing connections ports above these (ip_local_port_range), so that none of
+# them takes a port between our finding it and a server's listening on it.
+_candidates = iter(random.sample(range(20_000, 32_000), 12_000))
 
 
 def free_port():
-    """A port that nobody listens on, and that no earlier call has given."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            port = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
+    """A port that nobody listens on, and that no other call gives."""
+    for port in _candidates:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
             return port
+    raise AssertionError("no port is free")
 
 
 class ReservedPort:
@@ -29,7 +31,6 @@ class ReservedPort:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind((HOST, 0))
         self.number = self._socket.getsockname()[1]
-        _given.add(self.number)
 
     def close(self):
         """Gives the port back."""
@@ -46,7 +47,6 @@ class FullPort:
         self._listener.bind((HOST, 0))
         self._listener.listen(0)
         self.number = self._listener.getsockname()[1]
-        _given.add(self.number)
         self._waiting = []
         self._fill()
 
