@@ -1,1 +1,17 @@
-fn main() {}
+//! spandrel from the outside: sidecars on real sockets between peers that a test plays by hand.
+//!
+//! A test writes the literal bytes that go in and compares those that come out. Time is waited
+//! for only where time is what is tested.
+
+#[cfg(test)]
+mod context;
+#[cfg(test)]
+mod http1;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod smuggling;
+#[cfg(test)]
+mod spans;
+#[cfg(test)]
+mod support;
