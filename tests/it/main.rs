@@ -4,9 +4,23 @@
 //! for only where time is what is tested.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod context;
 #[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
+mod floors;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
 mod http1;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]

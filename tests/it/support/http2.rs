@@ -9,6 +9,7 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::soon;
 
@@ -63,14 +64,19 @@ async fn serve(stream: TcpStream, sender: mpsc::UnboundedSender<Stream>) {
 
 /// A connection to `address`.
 pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+    connect_breakable(address).await.0
+}
+
+/// A connection to `address`, and the task that keeps it alive.
+pub(crate) async fn connect_breakable(address: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<()>) {
     let stream = soon("connecting", TcpStream::connect(address)).await.expect("it listens");
     let handshake = soon("the handshake", h2::client::handshake(stream)).await;
     let (sender, connection) = handshake.expect("it speaks HTTP/2");
-    tokio::spawn(async move {
+    let running = tokio::spawn(async move {
         // The tests look at the streams.
         connection.await.ok();
     });
-    soon("a free stream", sender.ready()).await.expect("the connection lives")
+    (soon("a free stream", sender.ready()).await.expect("the connection lives"), running)
 }
 
 /// A request without a body or lines of its own.

@@ -1,0 +1,263 @@
+//! The program itself: its exit codes, what it says, and its signals.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+
+use tokio::task::spawn_blocking;
+
+use crate::support::PATIENCE;
+use crate::support::collector::Collector;
+use crate::support::peer::{Origin, Peer};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// The program as it runs; it is killed with this.
+struct Program {
+    child: Child,
+    /// The lines of standard error.
+    lines: Receiver<String>,
+}
+
+/// What a program has left behind.
+#[derive(Debug)]
+struct Left {
+    code: Option<i32>,
+    out: String,
+    err: Vec<String>,
+}
+
+impl Program {
+    /// Starts it with these arguments and variables, and no other variables of its own.
+    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel"))
+            .args(arguments)
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is built");
+        let err = BufReader::new(child.stderr.take().expect("it is piped"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in err.lines() {
+                let sent = line.ok().map(|line| sender.send(line));
+                if !matches!(sent, Some(Ok(()))) {
+                    break;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line that contains `text`.
+    fn line(&self, text: &str) -> String {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(error) => panic!("no line with {text}: {error}"),
+            }
+        }
+    }
+
+    /// Sends a signal, by name.
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let killed = Command::new("kill").args([name, &id]).status().expect("there is `kill`");
+        assert!(killed.success());
+    }
+
+    /// Waits for its end.
+    fn end(mut self) -> Left {
+        let mut err = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => err.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {err:#?}"),
+            }
+        }
+        let mut out = String::new();
+        let stdout = self.child.stdout.as_mut().expect("it is piped");
+        stdout.read_to_string(&mut out).expect("UTF-8");
+        let code = self.child.wait().expect("it runs").code();
+        Left { code, out, err }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A file of settings that is removed with the test.
+struct File(PathBuf);
+
+impl File {
+    fn write(name: &str, text: &str) -> Self {
+        let name = format!("spandrel-it-{}-{name}.yaml", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).expect("a folder for temporary files");
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("UTF-8")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).expect("the file is ours");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_one_clear_sentence_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a loopback socket");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let free = "127.0.0.1:0";
+    for (inbound, admin, key) in
+        [(address.as_str(), free, "inbound.listen"), (free, address.as_str(), "admin.listen")]
+    {
+        let arguments = ["run", "--app", "9", "--inbound", inbound, "--admin", admin];
+        let left = Program::start(&arguments, &[]).end();
+        let sentence = format!(
+            "spandrel: {key}: {address} is in use, give another address or stop what uses it"
+        );
+        assert_eq!((left.code, left.err, left.out.as_str()), (Some(1), vec![sentence], ""));
+    }
+}
+
+#[test]
+fn a_wrong_file_is_told_by_file_line_and_key_and_exit_code_2() {
+    let text = "inbound:\n  app: 8080\n  lisen: 1\nlimits:\n  requests: many\n";
+    let file = File::write("wrong", text);
+    for command in ["run", "check"] {
+        let left = Program::start(&[command, "-c", file.path()], &[]).end();
+        assert_eq!((left.code, left.out.as_str()), (Some(2), ""));
+        let err = left.err.join("\n");
+        let (unknown, wrong) = (format!("{}:3: ", file.path()), format!("{}:5: ", file.path()));
+        assert!(err.contains(&unknown) && err.contains("inbound.lisen"), "{err}");
+        assert!(err.contains("inbound.listen"), "the nearest key is named: {err}");
+        assert!(err.contains(&wrong) && err.contains("limits.requests"), "{err}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2() {
+    for arguments in [&["run", "--port", "1"][..], &["walk"], &[], &["run", "--app", "x y"]] {
+        let left = Program::start(arguments, &[]).end();
+        assert_eq!(left.code, Some(2), "{arguments:?} {left:?}");
+        assert!(!left.err.is_empty());
+    }
+    let left = Program::start(&["run", "-c", "/nowhere/spandrel.yaml"], &[]).end();
+    assert_eq!(left.code, Some(2));
+    assert!(left.err.join("\n").contains("/nowhere/spandrel.yaml"), "{left:?}");
+}
+
+#[test]
+fn check_prints_every_value_with_its_origin() {
+    let file = File::write("check", "inbound.app: 8080\nlimits:\n  requests: 7\nworkers: 3\n");
+    let variables = [("OTEL_SERVICE_NAME", "orders"), ("SPANDREL_WORKERS", "2")];
+    let arguments = ["check", "-c", file.path(), "--otlp", "http://c:4318"];
+    let left = Program::start(&arguments, &variables).end();
+    assert_eq!((left.code, left.err.as_slice()), (Some(0), &[][..]));
+    let at = |line: usize| format!("{}:{line}", file.path());
+    for (key, value, origin) in [
+        ("workers", "2", "SPANDREL_WORKERS"),
+        ("name", "orders", "OTEL_SERVICE_NAME"),
+        ("endpoint", "http://c:4318", "--otlp"),
+        ("requests", "7", &at(3)),
+        ("head_timeout", "15s", "default"),
+    ] {
+        let start = format!("{key}: {value}");
+        let found = left.out.lines().any(|line| {
+            let line = line.trim_start();
+            let line = line.rsplit_once('.').filter(|_| line.contains(": ")).map_or(line, |_| line);
+            line.contains(&start) && line.ends_with(origin)
+        });
+        assert!(found, "{start} # {origin} is missing from\n{}", left.out);
+    }
+}
+
+/// The address behind `key=` in a line of the log.
+fn address(line: &str, key: &str) -> SocketAddr {
+    let start = line.find(&format!("{key}=")).map(|at| at + key.len() + 1);
+    let rest = start.and_then(|at| line.get(at..)).expect("the line tells it");
+    let rest = rest.trim_start_matches('"');
+    let end = rest.find([' ', '"']).unwrap_or(rest.len());
+    rest.get(..end).and_then(|text| text.parse().ok()).expect("an address")
+}
+
+/// A program in front of `app`, listening.
+async fn running(app: SocketAddr, otlp: SocketAddr) -> (Program, SocketAddr) {
+    spawn_blocking(move || {
+        let (app, otlp) = (app.to_string(), format!("http://{otlp}"));
+        let free = "127.0.0.1:0";
+        let program = Program::start(
+            &["run", "--inbound", free, "--admin", free, "--app", &app, "--otlp", &otlp],
+            &[("OTEL_BSP_SCHEDULE_DELAY", "50")],
+        );
+        let inbound = address(&program.line("listening"), "inbound");
+        (program, inbound)
+    })
+    .await
+    .expect("it listens")
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_runs_sends_the_spans_and_is_exit_code_0() {
+    let (origin, collector) = (Origin::start().await, Collector::start().await);
+    for signal in ["-TERM", "-INT"] {
+        let (program, inbound) = running(origin.address, collector.address).await;
+        let mut client = Peer::connect(inbound).await;
+        client.send(GET).await;
+        let mut server = origin.accept().await;
+        server.head().await;
+        program.signal(signal);
+        let ending = spawn_blocking(move || {
+            program.line("draining");
+            program
+        });
+        let program = ending.await.expect("it drains");
+        server.send(OK).await;
+        client.expect(OK).await;
+        client.expect_end().await;
+        drop(client);
+        let left = spawn_blocking(move || program.end()).await.expect("it ends");
+        assert_eq!((left.code, left.out.as_str()), (Some(0), ""), "{left:?}");
+    }
+    assert_eq!(collector.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_second_signal_means_now_and_is_exit_code_1() {
+    let (origin, collector) = (Origin::start().await, Collector::start().await);
+    let (program, inbound) = running(origin.address, collector.address).await;
+    let mut client = Peer::connect(inbound).await;
+    client.send(GET).await;
+    let mut server = origin.accept().await;
+    server.head().await;
+    let left = spawn_blocking(move || {
+        program.signal("-TERM");
+        program.line("draining");
+        program.signal("-TERM");
+        program.end()
+    });
+    let left = left.await.expect("it ends");
+    assert_eq!(left.code, Some(1), "{left:?}");
+    let spans = collector.received();
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].attribute("spandrel.truncated"), "shutdown");
+}

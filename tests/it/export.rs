@@ -1,0 +1,133 @@
+//! The application is never hurt by its collector, and the books balance whatever that does.
+
+use std::time::Duration;
+
+use spandrel::metrics::{SPANS_CREATED, SPANS_DROPPED, SPANS_EXPORTED, SPANS_QUEUED, Sample};
+
+use crate::support::app::TestApp;
+use crate::support::collector::Collector;
+use crate::support::peer::{Closed, Origin, Peer};
+use crate::support::soon;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// Created, exported, dropped and queued of one reading, which must balance.
+fn books(samples: &[Sample]) -> [u64; 4] {
+    let sum =
+        |metric| -> u64 { samples.iter().filter(|s| s.metric == metric).map(|s| s.value).sum() };
+    let books = [SPANS_CREATED, SPANS_EXPORTED, SPANS_DROPPED, SPANS_QUEUED].map(sum);
+    let [created, exported, dropped, queued] = books;
+    assert_eq!(created, exported + dropped + queued, "{books:?}");
+    books
+}
+
+/// An application and its sidecar, and one connection through both.
+struct Path {
+    app: TestApp,
+    _origin: Origin,
+    client: Peer,
+    server: Option<Peer>,
+}
+
+impl Path {
+    async fn open(collector: std::net::SocketAddr, settings: &[(&str, &str)]) -> Self {
+        let origin = Origin::start().await;
+        let app = TestApp::beside(origin.address, collector, settings);
+        let mut client = Peer::connect(app.inbound()).await;
+        client.send(GET).await;
+        let mut server = origin.accept().await;
+        server.head().await;
+        server.send(OK).await;
+        client.expect(OK).await;
+        Self { app, _origin: origin, client, server: Some(server) }
+    }
+
+    /// So many requests more, with a reading after each.
+    async fn ask(&mut self, count: usize) {
+        let server = self.server.as_mut().expect("the path is open");
+        for _ in 0..count {
+            self.client.send(GET).await;
+            server.head().await;
+            server.send(OK).await;
+            self.client.expect(OK).await;
+            books(&self.app.samples());
+        }
+    }
+
+    /// Stops the sidecar; gives the last reading.
+    async fn close(self) -> [u64; 4] {
+        let registry = std::sync::Arc::clone(&self.app.registry);
+        drop(self.client);
+        self.app.stop().await;
+        books(&registry.samples())
+    }
+}
+
+#[tokio::test]
+async fn spans_wait_for_a_collector_that_is_down_and_arrive_when_it_is_up() {
+    let closed = Closed::hold();
+    let mut path = Path::open(closed.address, &[]).await;
+    path.ask(99).await;
+    let [created, exported, dropped, queued] = books(&path.app.samples());
+    assert!(created > 0 && created == queued, "{created} {exported} {dropped} {queued}");
+    let collector = Collector::on(closed.listen(16));
+    collector.spans(100).await;
+    path.ask(100).await;
+    assert_eq!(path.close().await, [200, 200, 0, 0]);
+    assert_eq!(collector.received().len(), 200);
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_delays_no_request() {
+    let collector = Collector::hanging().await;
+    let settings = [("export.batch.max_queue_size", "64"), ("limits.flush_timeout", "100ms")];
+    let mut path = Path::open(collector.address, &settings).await;
+    collector.asked().await;
+    // More than the queue holds, all of them while the collector owes an answer.
+    path.ask(500).await;
+    let [created, exported, dropped, queued] = path.close().await;
+    assert_eq!((created, exported, dropped, queued), (501, 0, 501, 0));
+}
+
+#[tokio::test]
+async fn a_queue_that_overflows_drops_and_counts_and_goes_on_afterwards() {
+    let closed = Closed::hold();
+    let settings = [("export.batch.max_queue_size", "32")];
+    let mut path = Path::open(closed.address, &settings).await;
+    path.ask(499).await;
+    let full = async {
+        loop {
+            let [created, _, dropped, queued] = books(&path.app.samples());
+            if (created, queued) == (500, 32) {
+                return dropped;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let dropped = soon("the handing over of all spans", full).await;
+    assert_eq!(dropped, 468);
+    let collector = Collector::on(closed.listen(16));
+    collector.spans(32).await;
+    path.ask(10).await;
+    assert_eq!(path.close().await, [510, 42, 468, 0]);
+    assert_eq!(collector.received().len(), 42);
+}
+
+#[tokio::test]
+async fn a_span_arrives_soon_without_another_to_push_it() {
+    let collector = Collector::start().await;
+    let path = Path::open(collector.address, &[("service.name", "orders")]).await;
+    let spans = collector.spans(1).await;
+    assert_eq!((spans.len(), spans[0].service.as_str()), (1, "orders"));
+    drop(path);
+}
+
+#[tokio::test]
+async fn an_export_that_is_switched_off_makes_no_spans_at_all() {
+    let collector = Collector::start().await;
+    let mut path = Path::open(collector.address, &[("export.enabled", "false")]).await;
+    path.ask(3).await;
+    assert_eq!(path.close().await, [0; 4]);
+    assert_eq!(collector.received(), []);
+}
