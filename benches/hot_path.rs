@@ -65,7 +65,11 @@ fn propagation(c: &mut Criterion) {
         b.iter(|| {
             let found = propagate::extract(black_box(&view), &config);
             let parent = found.parent.expect("the parent is valid");
-            propagate::inject(TraceContext { span_id: ids.span_id(), ..parent }, found.state, &config)
+            propagate::inject(
+                TraceContext { span_id: ids.span_id(), ..parent },
+                found.state,
+                &config,
+            )
         });
     });
     let parent = propagate::extract(&view, &config).parent.expect("the parent is valid");

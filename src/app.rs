@@ -119,6 +119,7 @@ impl Bound {
     /// # Errors
     /// When one cannot be bound, or the exporter's settings cannot be used.
     pub fn bind(config: Config) -> Result<Self, AppError> {
+        net::raise_open_files();
         let bind = |key, address| {
             net::bind(address).map_err(|error| AppError::Bind { key, address, error })
         };
@@ -175,6 +176,8 @@ impl Bound {
         let addresses = self.addresses()?;
         let (trigger, watch) = drain::channel();
         let mut workers = self.start_workers(&watch)?;
+        // Only the workers hold them now, so that they close when the workers stop accepting.
+        (self.inbound, self.outbound) = (None, None);
         let (flush, flushing) = oneshot::channel::<()>();
         let flush_timeout = self.config.flush_timeout;
         let pipeline = self.pipeline.map(|pipeline| {

@@ -18,13 +18,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::metrics::Registry;
 
 /// Connections that one admin listener serves at a time; others wait.
 const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take over its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may last: one request and its answer.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the system has nothing left to give.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
@@ -118,12 +119,15 @@ async fn answer(
         let response = state.answer(surface, request.method(), request.uri().path());
         async { Ok::<_, Infallible>(response) }
     });
+    // One request a connection, within a time: nobody can keep the others out.
     let served = http1::Builder::new()
+        .keep_alive(false)
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "admin connection failed");
+    match timeout(CONNECTION_TIMEOUT, served).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "admin connection failed"),
+        Err(error) => tracing::debug!(%error, "admin connection took too long"),
     }
 }
 

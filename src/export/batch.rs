@@ -133,7 +133,7 @@ impl Pipeline {
         let message = self.encoder.encode(self.gathered.iter().take(spans));
         let packed = self.exporter.pack(message);
         self.in_flight = spans;
-        self.gathered.forget(spans);
+        self.intake.waiting.release(self.gathered.forget(spans));
         let settled = self.deliver(packed).await;
         self.settle(settled);
     }
@@ -252,8 +252,10 @@ impl Gathered {
         self.batches.iter().flat_map(|arrived| arrived.batch.iter()).skip(self.taken)
     }
 
-    /// Lets go of the first `spans`, and of each batch whose spans are all gone.
-    fn forget(&mut self, spans: usize) {
+    /// Lets go of the first `spans`, and of each batch whose spans are all gone; gives the bytes
+    /// that are no longer held.
+    fn forget(&mut self, spans: usize) -> usize {
+        let before = self.bytes;
         self.spans -= spans;
         self.taken += spans;
         while let Some(first) = self.batches.front()
@@ -263,6 +265,7 @@ impl Gathered {
             self.bytes -= first.batch.size();
             self.batches.pop_front();
         }
+        before - self.bytes
     }
 }
 

@@ -18,20 +18,43 @@ pub const HAND_OVER_SPANS: usize = 256;
 /// A worker hands its batch over when it takes up this many bytes.
 pub const HAND_OVER_BYTES: usize = 256 * 1024;
 
+/// The most memory that spans may take up while they wait, in bytes; what is beyond is dropped as it
+/// is where there are too many of them.
+pub(super) const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
 /// How many spans are handed over and not settled yet, over all workers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waiting(Arc<AtomicUsize>);
+pub(super) struct Waiting(Arc<Room>);
+
+/// What is taken of the room there is.
+#[derive(Debug, Default)]
+struct Room {
+    spans: AtomicUsize,
+    bytes: AtomicUsize,
+}
 
 impl Waiting {
-    /// Takes room for `spans`, unless there would be more than `limit` then.
-    fn enter(&self, spans: usize, limit: usize) -> bool {
-        let with = |now: usize| now.checked_add(spans).filter(|then| *then <= limit);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
+    /// Takes room for a batch, unless there would be more than `limit` spans then, or more than
+    /// [`QUEUE_BYTES`] of them.
+    fn enter(&self, batch: &SpanBatch, limit: usize) -> bool {
+        if !take(&self.0.spans, batch.len(), limit) {
+            return false;
+        }
+        let has_room = take(&self.0.bytes, batch.size(), QUEUE_BYTES);
+        if !has_room {
+            self.leave(batch.len());
+        }
+        has_room
     }
 
     /// Gives back the room of `spans` that are settled.
     pub(super) fn leave(&self, spans: usize) {
-        self.0.fetch_sub(spans, Ordering::Relaxed);
+        self.0.spans.fetch_sub(spans, Ordering::Relaxed);
+    }
+
+    /// Gives back the room of `bytes` that are no longer held.
+    pub(super) fn release(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -139,13 +162,21 @@ impl Open {
         let batch = std::mem::take(&mut self.batch);
         let Way { sender, waiting, limit, books } = &self.way;
         let spans = batch.len();
-        if !waiting.enter(spans, *limit) {
+        let bytes = batch.size();
+        if !waiting.enter(&batch, *limit) {
             books.dropped(DropReason::QueueFull).add(spans as u64);
         } else if sender.send(batch).is_err() {
             waiting.leave(spans);
+            waiting.release(bytes);
             books.dropped(DropReason::Shutdown).add(spans as u64);
         }
     }
+}
+
+/// Adds to what is taken, unless it would be more than `limit`.
+fn take(taken: &AtomicUsize, more: usize, limit: usize) -> bool {
+    let with = |now: usize| now.checked_add(more).filter(|then| *then <= limit);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with).is_ok()
 }
 
 #[cfg(test)]
@@ -185,6 +216,19 @@ mod tests {
             finished += 1;
         }
         assert!((60..=64).contains(&finished), "{finished} spans of 4 KiB are 256 KiB");
+    }
+
+    #[test]
+    fn spans_of_long_texts_fill_the_queue_by_their_bytes() {
+        let (registry, mut sinks, _intake) = sinks(1, 1_000_000);
+        let mut attributes = Attributes::default();
+        attributes.text(crate::trace::semconv::Key::UrlPath, [b'a'; 4_096]);
+        let most = (QUEUE_BYTES / 4_096) as u64;
+        for _ in 0..most + 1_000 {
+            sinks[0].finish(super::super::testing::span(), &[b"GET"], b"", &attributes);
+        }
+        let dropped = number(&registry, "dropped_total", "queue_full");
+        assert!((900..2_000).contains(&dropped), "{dropped}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod wire;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that the kernel holds for us until we accept them.
@@ -31,4 +32,20 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Whether the system has no descriptors or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM), so that
+/// trying again at once would only spin.
+#[must_use]
+pub fn is_exhausted(error: &io::Error) -> bool {
+    const EXHAUSTED: [i32; 4] = [24, 23, 105, 12];
+    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
+}
+
+/// Raises the number of files that may be open to the most that the process is allowed.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // What the process may not have it does without.
+    setrlimit(Resource::Nofile, raised).ok();
 }

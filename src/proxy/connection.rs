@@ -1,7 +1,7 @@
 //! One downstream connection: who is at its other end, and which protocol it speaks.
 
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -39,18 +39,18 @@ impl Conn {
         }
     }
 
-    /// Whether connecting to `address` would bring the request back to us.
+    /// Whether `address`, which is reached from our address `local`, is a listener of ours from
+    /// which the request would come back here. A call of the application to its own service goes
+    /// from the outbound to the inbound listener, and comes to an end there.
     #[must_use]
-    pub fn is_self(&self, address: SocketAddr) -> bool {
+    pub fn is_loop(&self, address: SocketAddr, local: IpAddr) -> bool {
         let ip = address.ip().to_canonical();
-        self.worker.listening.iter().any(|own| {
+        self.worker.listening.iter().any(|(direction, own)| {
             let own_ip = own.ip().to_canonical();
-            let is_ours = own_ip == ip
-                || own_ip.is_unspecified()
-                    && (ip.is_loopback()
-                        || ip.is_unspecified()
-                        || ip == self.local.ip().to_canonical());
-            own.port() == address.port() && is_ours
+            let is_here = own_ip == ip
+                || own_ip.is_unspecified() && (ip.is_loopback() || ip == local.to_canonical());
+            let comes_back = *direction == self.direction || self.direction == Direction::Inbound;
+            comes_back && is_here && own.port() == address.port()
         })
     }
 }

@@ -11,6 +11,7 @@ use super::connection::{self, Conn};
 use super::worker::Worker;
 use crate::direction::Direction;
 use crate::metrics::Counter;
+use crate::net;
 
 /// How long accepting pauses when the system has no file descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -39,17 +40,21 @@ async fn accept_all(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) {
+    let mut is_exhausted = false;
     loop {
         let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                is_exhausted = false;
                 if let Ok(local) = stream.local_addr() {
                     let conn = Conn { worker: Rc::clone(worker), direction, peer, local };
                     tokio::task::spawn_local(serve(Rc::new(conn), stream, permit));
                 }
             }
-            Err(error) if is_exhausted(&error) => {
-                tracing::warn!(%error, "cannot accept connections, raise the limit of open files");
+            Err(error) if net::is_exhausted(&error) => {
+                if !std::mem::replace(&mut is_exhausted, true) {
+                    tracing::warn!(%error, "cannot accept, raise the limit of open files");
+                }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
             }
             // The peer was gone before we came to it.
@@ -78,10 +83,4 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.subtract(1);
     }
-}
-
-/// EMFILE, ENFILE, ENOBUFS and ENOMEM: trying again at once would only spin.
-fn is_exhausted(error: &std::io::Error) -> bool {
-    const EXHAUSTED: [i32; 4] = [24, 23, 105, 12];
-    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
 }

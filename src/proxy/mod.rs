@@ -86,15 +86,15 @@ pub struct Tracing {
 /// The bounds on what a peer can make grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections open at a time, over all listeners.
+    /// Connections open at a time on each listener.
     pub connections: usize,
-    /// Requests in flight at a time, over all listeners.
+    /// Requests in flight at a time.
     pub requests: usize,
     /// Streams open at a time on one HTTP/2 connection.
     pub streams: u32,
     /// Bytes of a message's head, and of its trailers.
     pub header_bytes: usize,
-    /// Header lines of a message, and trailer lines.
+    /// Header lines of a message.
     pub header_count: usize,
     /// How long a head may take from its first byte to its last.
     pub head_timeout: Duration,

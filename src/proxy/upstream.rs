@@ -1,7 +1,7 @@
 //! Where a request goes, and the connection that takes it there.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -10,6 +10,7 @@ use super::Authority;
 use super::connection::Conn;
 use super::fault::{Fault, Kind};
 use crate::direction::Direction;
+use crate::net;
 use crate::trace::semconv;
 
 /// The most addresses of one name that are tried.
@@ -63,16 +64,33 @@ async fn connect_any(conn: &Conn, target: &Authority) -> Result<(TcpStream, Sock
 }
 
 async fn connect_one(conn: &Conn, address: SocketAddr) -> Result<(TcpStream, SocketAddr), Fault> {
-    if conn.is_self(address) {
+    let address = reachable(address);
+    if conn.is_loop(address, conn.local.ip()) {
         return Err(Fault::proxy(Kind::Loop));
     }
-    match TcpStream::connect(address).await {
-        Ok(stream) => Ok((stream, address)),
-        Err(error) => Err(connect_fault(&error)),
+    let stream = TcpStream::connect(address).await.map_err(|error| connect_fault(&error))?;
+    // By another of this machine's addresses one comes to oneself as well.
+    match stream.local_addr() {
+        Ok(local) if conn.is_loop(address, local.ip()) => Err(Fault::proxy(Kind::Loop)),
+        _ => Ok((stream, address)),
     }
 }
 
+/// The address that the system connects to when it is told this one: "unspecified" means this
+/// machine to it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 fn connect_fault(error: &io::Error) -> Fault {
+    if net::is_exhausted(error) {
+        return Fault::proxy(Kind::Overload);
+    }
     Fault::upstream(match error.kind() {
         io::ErrorKind::TimedOut => Kind::ConnectTimeout,
         io::ErrorKind::ConnectionReset => Kind::ConnectionReset,

@@ -37,8 +37,8 @@ const MAX_SCRATCH_BYTES: usize = 16 * 1024;
 pub struct Worker {
     /// The settings.
     pub config: Arc<Config>,
-    /// The addresses that spandrel listens on, which no request may be sent to.
-    pub listening: Vec<SocketAddr>,
+    /// Where spandrel listens, and for what.
+    pub listening: Vec<(Direction, SocketAddr)>,
     /// The requests that the application is working on.
     pub in_flight: InFlight,
     /// The time.
@@ -104,11 +104,15 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
         .build()?;
     let local = LocalSet::new();
     // Dropping the set at the end cuts off what is left, and each exchange records its own end.
-    runtime.block_on(local.run_until(work(parts)))
+    let result = runtime.block_on(local.run_until(work(parts)));
+    drop(local);
+    // A name that is still being looked up must not hold up the end.
+    runtime.shutdown_background();
+    result
 }
 
 /// Threads that resolve names, at a time.
-const MAX_RESOLVER_THREADS: usize = 4;
+const MAX_RESOLVER_THREADS: usize = 32;
 
 async fn work(parts: Parts) -> std::io::Result<()> {
     let listeners: Vec<_> = parts
@@ -121,7 +125,7 @@ async fn work(parts: Parts) -> std::io::Result<()> {
         .collect::<std::io::Result<_>>()?;
     let worker = Rc::new(Worker {
         counters: Counters::register(&parts.registry),
-        listening: listeners.iter().map(|(_, address, _)| *address).collect(),
+        listening: listeners.iter().map(|(direction, at, _)| (*direction, *at)).collect(),
         config: parts.config,
         in_flight: parts.in_flight,
         clock: parts.clock,

@@ -9,6 +9,9 @@ use super::{Flags, SpanId, TraceId, semconv::Key};
 /// The longest attribute value that is kept, in bytes; what is longer is cut.
 pub const MAX_VALUE: usize = 4_096;
 
+/// The most bytes that the attributes of one span take up; texts beyond are left empty.
+pub const MAX_ATTRIBUTES: usize = 8_192;
+
 /// On which side of the hop the span was measured: the span kinds of the OpenTelemetry API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -146,13 +149,14 @@ impl Attributes {
         self.bytes.push(TEXT);
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 2]);
-        let mut room = MAX_VALUE;
+        let most = MAX_VALUE.min(MAX_ATTRIBUTES.saturating_sub(at));
+        let mut room = most;
         for piece in pieces {
             let piece = piece.get(..room).unwrap_or(piece);
             self.bytes.extend_from_slice(piece);
             room -= piece.len();
         }
-        let length = u16::try_from(MAX_VALUE - room).unwrap_or(u16::MAX).to_le_bytes();
+        let length = u16::try_from(most - room).unwrap_or(u16::MAX).to_le_bytes();
         if let Some(field) = self.bytes.get_mut(at..at + 2) {
             field.copy_from_slice(&length);
         }
@@ -339,6 +343,16 @@ mod tests {
         let Value::Text(path) = read[0].1 else { panic!("text expected") };
         assert_eq!((path.len(), path.last()), (MAX_VALUE, Some(&b'b')));
         assert_eq!(read[1], (Name::Known(Key::ServerPort), Value::Int(80)));
+    }
+
+    #[test]
+    fn the_attributes_of_a_span_have_a_bound_together() {
+        let mut attributes = Attributes::default();
+        for _ in 0..100 {
+            attributes.text(Key::UrlPath, [b'a'; MAX_VALUE]);
+        }
+        assert!(attributes.as_bytes().len() < MAX_ATTRIBUTES + 100 * 8);
+        assert_eq!(Records::new(attributes.as_bytes()).count(), 100);
     }
 
     #[test]

@@ -35,6 +35,8 @@ enum State {
 enum Chunk {
     /// In the digits of a size; how many there have been.
     Size { size: u64, digits: u32 },
+    /// In white space behind the size.
+    Space { size: u64, length: u32 },
     /// In what may follow the size up to the end of the line.
     Extension { size: u64, length: u32 },
     /// After the carriage return that ends a size line.
@@ -174,15 +176,26 @@ impl Chunk {
                 Self::Size { size, digits: digits + 1 }
             }
             (Self::Size { digits: 0, .. }, _) => return Err(FramingError::Chunk),
-            (Self::Size { size, .. } | Self::Extension { size, .. }, b'\r') => {
-                Self::SizeEnd { size }
+            (
+                Self::Size { size, .. } | Self::Space { size, .. } | Self::Extension { size, .. },
+                b'\r',
+            ) => Self::SizeEnd { size },
+            (
+                Self::Space { length: MAX_CHUNK_LINE, .. }
+                | Self::Extension { length: MAX_CHUNK_LINE, .. },
+                _,
+            ) => return Err(FramingError::TooLarge),
+            (Self::Size { size, .. }, b';') => Self::Extension { size, length: 1 },
+            (Self::Size { size, .. }, b' ' | b'\t') => Self::Space { size, length: 1 },
+            (Self::Space { size, length }, b' ' | b'\t') => {
+                Self::Space { size, length: length + 1 }
             }
-            (Self::Size { size, .. }, b';' | b' ' | b'\t') => Self::Extension { size, length: 1 },
-            (Self::Size { .. } | Self::Extension { .. }, b'\n') => return Err(FramingError::Chunk),
-            (Self::Size { .. }, _) => return Err(FramingError::Chunk),
-            (Self::Extension { length: MAX_CHUNK_LINE, .. }, _) => {
-                return Err(FramingError::TooLarge);
+            (Self::Space { size, length }, b';') => Self::Extension { size, length },
+            (Self::Size { .. } | Self::Space { .. }, _) => return Err(FramingError::Chunk),
+            (Self::Extension { .. } | Self::Trailer { .. } | Self::TrailerStart { .. }, 0) => {
+                return Err(FramingError::Chunk);
             }
+            (Self::Extension { .. }, b'\n') => return Err(FramingError::Chunk),
             (Self::Extension { size, length }, _) => Self::Extension { size, length: length + 1 },
             (Self::SizeEnd { size: 0 }, b'\n') => Self::TrailerStart { total: 0 },
             (Self::SizeEnd { size }, b'\n') => Self::Data { left: size },
@@ -284,6 +297,9 @@ mod tests {
             "0\r\n\n",
             "0\r\nx: 1\n\r\n",
             "0\r\nx: 1\rX",
+            "1 0\r\n",
+            "1;\0\r\n",
+            "0\r\nx: \0\r\n\r\n",
             "10000000000000000\r\n",
             ";a\r\n",
         ] {

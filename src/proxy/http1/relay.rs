@@ -8,7 +8,7 @@ use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,7 +32,9 @@ use crate::trace::semconv;
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
 const MAX_UPSTREAMS: usize = 8;
 /// How long a caller that we hang up on may go on sending, so that it sees our last words.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(15);
+/// How long it may be silent before it is taken to have seen them.
+const LINGER_SILENCE: Duration = Duration::from_secs(1);
 /// What a client is told when its tunnel stands.
 const TUNNEL_ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
 
@@ -62,6 +64,13 @@ struct Upstream {
     wire: Wire,
     /// Whether a response has come over it: then its end is the end of a good connection.
     is_proven: bool,
+}
+
+impl Upstream {
+    /// Whether it neither ended nor sent anything since its last response, and so can be used.
+    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.wire.buffer.is_empty() && self.wire.poll_fill(cx, BUFFER_SIZE).is_pending()
+    }
 }
 
 /// What comes next on a connection.
@@ -95,8 +104,12 @@ impl Relay {
                     self.refuse(exchange, fault, Answers::Other, None).await
                 }
             };
-            if after != After::KeepAlive || self.conn.worker.is_draining() {
-                break after;
+            match after {
+                // What the caller has sent already is not served any more, but its last response
+                // must not be lost over that.
+                After::KeepAlive if self.conn.worker.is_draining() => break After::Linger,
+                After::KeepAlive => {}
+                after => break after,
             }
         };
         match after {
@@ -118,6 +131,10 @@ impl Relay {
         idle.touch();
         poll_fn(|cx| {
             loop {
+                // Some clients send an empty line behind a body (RFC 9112, section 2.2).
+                while downstream.buffer.filled().starts_with(b"\r\n") {
+                    downstream.buffer.consume(2);
+                }
                 if !downstream.buffer.is_empty() {
                     let filled = downstream.buffer.filled();
                     match RequestHead::parse(filled, &mut scan, &head_limits, std::mem::take(spare))
@@ -139,7 +156,7 @@ impl Relay {
             }
             // An upstream that ends, or talks out of turn, is of no further use.
             let held = upstreams.len();
-            upstreams.retain_mut(|u| u.wire.poll_fill(cx, BUFFER_SIZE).is_pending());
+            upstreams.retain_mut(|upstream| upstream.is_quiet(cx));
             let has_lost_its_pair = held > 0 && upstreams.is_empty();
             let is_over = downstream.buffer.is_empty()
                 && (has_lost_its_pair
@@ -201,10 +218,12 @@ impl Relay {
     /// Puts the connection to `target` last in the list, connecting first if there is none.
     async fn connect(&mut self, target: &Authority, exchange: &mut Exchange) -> Result<(), Fault> {
         if let Some(at) = self.upstreams.iter().position(|u| u.target == *target) {
-            let held = self.upstreams.remove(at);
-            exchange.connected(held.peer, None);
-            self.upstreams.push(held);
-            return Ok(());
+            let mut held = self.upstreams.remove(at);
+            if poll_fn(|cx| Poll::Ready(held.is_quiet(cx))).await {
+                exchange.connected(held.peer, None);
+                self.upstreams.push(held);
+                return Ok(());
+            }
         }
         let start = Instant::now();
         let (stream, peer) = upstream::connect(&self.conn, target).await?;
@@ -234,7 +253,11 @@ impl Relay {
         let edits = Edits {
             trace: exchange.injection,
             tenant: exchange.tenant_line(),
-            origin: origin.map(|authority| Origin { target: &origin_form, authority }),
+            origin: origin.and_then(|authority| {
+                // Credentials are for us; `Host` has none (RFC 9110, section 7.2).
+                let authority = authority.rsplit(|b| *b == b'@').next()?;
+                Some(Origin { target: &origin_form, authority })
+            }),
         };
         self.out.clear();
         edits.write(&head, &view, &mut self.out);
@@ -270,9 +293,7 @@ impl Relay {
         match transfer.run().await {
             Ending::Complete { is_persistent: is_usable } => {
                 exchange.end();
-                // What comes behind a response would be taken for the next one.
-                let is_clean = upstream.wire.buffer.is_empty();
-                if is_usable && is_persistent && is_clean {
+                if is_usable && is_persistent {
                     upstream.is_proven = true;
                     self.upstreams.push(upstream);
                     return After::KeepAlive;
@@ -372,7 +393,7 @@ async fn linger(downstream: Wire) {
     let heard_out = async {
         stream.shutdown().await.ok();
         let mut unwanted = vec![0; 4_096];
-        while matches!(stream.read(&mut unwanted).await, Ok(1..)) {}
+        while matches!(timeout(LINGER_SILENCE, stream.read(&mut unwanted)).await, Ok(Ok(1..))) {}
     };
     // Either way the connection is over.
     timeout(LINGER, heard_out).await.ok();

@@ -16,6 +16,8 @@ pub struct Target<'a> {
     pub path: &'a [u8],
     /// What follows the question mark.
     pub query: Option<&'a [u8]>,
+    /// Whether a path was written at all.
+    has_path: bool,
 }
 
 /// The forms of a target.
@@ -37,7 +39,8 @@ impl<'a> Target<'a> {
     pub fn of(view: &'a HeadView<'a>) -> Self {
         let target = view.target();
         if view.method() == b"CONNECT" {
-            return Self { form: Form::Authority, authority: Some(target), path: b"", query: None };
+            let (form, authority) = (Form::Authority, Some(target));
+            return Self { form, authority, path: b"", query: None, has_path: false };
         }
         match split_scheme(target) {
             Some((scheme, rest)) => {
@@ -54,8 +57,9 @@ impl<'a> Target<'a> {
     fn new(form: Form, authority: Option<&'a [u8]>, path: &'a [u8]) -> Self {
         let mut halves = path.splitn(2, |b| *b == b'?');
         let path = halves.next().unwrap_or_default();
-        let path = if path.is_empty() { b"/" } else { path };
-        Self { form, authority, path, query: halves.next() }
+        let has_path = !path.is_empty();
+        let path = if has_path { path } else { b"/" };
+        Self { form, authority, path, query: halves.next(), has_path }
     }
 
     /// The target as it is written to the origin itself.
@@ -63,7 +67,7 @@ impl<'a> Target<'a> {
     pub fn to_origin_form(&self, method: &[u8]) -> Cow<'a, [u8]> {
         match self.query {
             // `OPTIONS http://host` asks of the whole server (RFC 9112, section 3.2.4).
-            None if method == b"OPTIONS" && self.path == b"/" => Cow::Borrowed(b"*"),
+            None if method == b"OPTIONS" && !self.has_path => Cow::Borrowed(b"*"),
             None => Cow::Borrowed(self.path),
             Some(query) => Cow::Owned([self.path, b"?", query].concat()),
         }
@@ -118,6 +122,7 @@ mod tests {
             ("GET HTTP://x", expected(Form::Absolute, "x", "/", None, "/")),
             ("GET http://x?b", expected(Form::Absolute, "x", "/", Some("b"), "/?b")),
             ("OPTIONS http://x", expected(Form::Absolute, "x", "/", None, "*")),
+            ("OPTIONS http://x/", expected(Form::Absolute, "x", "/", None, "/")),
             ("GET https://x/", expected(Form::AbsoluteOther, "x", "/", None, "/")),
             ("CONNECT x:443", expected(Form::Authority, "x:443", "", None, "")),
         ] {

@@ -154,7 +154,11 @@ impl Transfer<'_> {
     fn poll(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Ending> {
         let up = self.poll_request(cx, progress);
         if let Down::Done(Ending::Complete { is_persistent }) = progress.down {
-            return self.poll_rest_of_request(cx, progress, is_persistent && up.is_ok());
+            return match up {
+                Ok(()) => self.poll_rest_of_request(cx, progress, is_persistent),
+                // The response is complete; only the connection is of no further use.
+                Err(_) => Poll::Ready(Ending::Complete { is_persistent: false }),
+            };
         }
         let moved = up.and_then(|()| self.poll_response(cx, progress));
         let fault = match (moved, progress.down) {

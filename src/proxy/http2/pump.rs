@@ -48,6 +48,12 @@ impl Pump {
         self.waiting.is_empty() && self.from.is_end_stream()
     }
 
+    /// Whether nothing waits to be sent: it is the source that does not go on.
+    #[must_use]
+    pub const fn is_starved(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Moves what can be moved, and is ready when all of it has been.
     pub fn poll(
         &mut self,

@@ -10,22 +10,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::stream;
-use crate::net::idle::IdleWatch;
+use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::rewind::Rewind;
 use crate::net::wire::Wire;
 use crate::proxy::connection::Conn;
 use crate::proxy::fault::{Fault, Kind};
 use crate::proxy::{Authority, Limits, upstream};
 
-/// How many bytes of one stream may be on their way to us.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// How many bytes of one connection may be on their way to us.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How many bytes of one stream may be on their way to us. A connection has room for all of its
+/// streams at once: one that is not read must not hold up the others.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The largest window that HTTP/2 knows (RFC 9113, section 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// How many bytes of one stream may wait to be written.
-const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+/// How long a peer that was told to leave may take over it once nothing is open any more.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
 const MAX_UPSTREAMS: usize = 8;
 
@@ -34,9 +38,13 @@ const MAX_UPSTREAMS: usize = 8;
 pub struct Upstreams {
     conn: Rc<Conn>,
     held: RefCell<Vec<Held>>,
-    /// Only one stream at a time makes connections, and the others share what it made.
-    connecting: tokio::sync::Mutex<()>,
+    /// Connections that are being made; other streams wait for them and share what becomes of
+    /// them, the failure too.
+    attempts: RefCell<Vec<(Authority, watch::Receiver<Attempt>)>>,
 }
+
+/// What has become of an attempt to connect: nothing yet, a connection that is held, or a failure.
+type Attempt = Option<Result<(), Fault>>;
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -65,11 +73,12 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
     let upstreams = Rc::new(Upstreams {
         conn: Rc::clone(&conn),
         held: RefCell::default(),
-        connecting: tokio::sync::Mutex::default(),
+        attempts: RefCell::default(),
     });
     let mut idle = IdleWatch::new(limits.idle_timeout);
     let mut draining = pin!(conn.worker.draining());
     let mut is_leaving = false;
+    let mut leaving = Deadline::default();
     let mut next = async || {
         poll_fn(|cx| {
             if let Poll::Ready(accepted) = h2.poll_accept(cx) {
@@ -87,7 +96,10 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
                 h2.graceful_shutdown();
                 cx.waker().wake_by_ref();
             }
-            Poll::Pending
+            if is_leaving && Rc::strong_count(&upstreams) == 1 {
+                leaving.set(LEAVE_TIMEOUT);
+            }
+            leaving.poll_expired(cx).map(|()| None)
         })
         .await
     };
@@ -110,20 +122,30 @@ fn server(limits: &Limits) -> h2::server::Builder {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(limits))
         .max_send_buffer_size(SEND_BUFFER)
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        .max_header_list_size(header_bytes(limits));
     builder
+}
+
+fn connection_window(limits: &Limits) -> u32 {
+    limits.streams.saturating_mul(STREAM_WINDOW).clamp(STREAM_WINDOW, MAX_WINDOW)
+}
+
+/// The bytes of heads that h2 takes: more than may be passed on, so that what is too large is
+/// seen, answered and told by a span.
+fn header_bytes(limits: &Limits) -> u32 {
+    u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX)
 }
 
 fn client(limits: &Limits) -> h2::client::Builder {
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(limits))
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(header_bytes(limits))
         .enable_push(false);
     builder
 }
@@ -140,13 +162,32 @@ impl Upstreams {
     /// # Errors
     /// When the target cannot be reached or does not speak HTTP/2.
     pub async fn ready(&self, target: &Authority) -> Result<Ready, Fault> {
-        if let Some(ready) = self.ready_held(target).await {
-            return Ok(ready);
+        loop {
+            if let Some(ready) = self.ready_held(target).await {
+                return Ok(ready);
+            }
+            let running = self.attempts.borrow().iter().find(|(t, _)| t == target).cloned();
+            let Some((_, mut attempt)) = running else { return self.attempt(target).await };
+            // A stream that gave up half way leaves no outcome, and the next one tries.
+            if let Ok(outcome) = attempt.wait_for(Option::is_some).await
+                && let Some(Err(fault)) = *outcome
+            {
+                return Err(fault);
+            }
         }
-        let _only_one = self.connecting.lock().await;
-        if let Some(ready) = self.ready_held(target).await {
-            return Ok(ready);
-        }
+    }
+
+    /// Makes a connection, for all streams that want one.
+    async fn attempt(&self, target: &Authority) -> Result<Ready, Fault> {
+        let (tell, attempt) = watch::channel(None);
+        self.attempts.borrow_mut().push((target.clone(), attempt));
+        let _running = Running { upstreams: self, target };
+        let result = self.connect(target).await;
+        tell.send_replace(Some(result.as_ref().map(|_| ()).map_err(|fault| *fault)));
+        result
+    }
+
+    async fn connect(&self, target: &Authority) -> Result<Ready, Fault> {
         let start = Instant::now();
         let (stream, peer) = upstream::connect(&self.conn, target).await?;
         // Failing to set the option costs latency, never correctness.
@@ -183,6 +224,18 @@ impl Upstreams {
                 None
             }
         }
+    }
+}
+
+/// Ends an attempt, however it ended.
+struct Running<'a> {
+    upstreams: &'a Upstreams,
+    target: &'a Authority,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.upstreams.attempts.borrow_mut().retain(|(target, _)| target != self.target);
     }
 }
 

@@ -124,6 +124,10 @@ async fn send(
     }
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
+    let limits = &conn.worker.config.limits;
+    if parts.headers.len() > limits.header_count || size(&parts.headers) > limits.header_bytes {
+        return Err(Fault::downstream(Kind::TooLarge));
+    }
     if conn.direction == Direction::Outbound && parts.method == Method::CONNECT {
         // Tunnels are dug by HTTP/1.1, which is how clients ask a proxy for them.
         return Err(Fault::downstream(Kind::ProtocolError));
@@ -137,6 +141,11 @@ async fn send(
     }
     let request = Request::from_parts(parts, ());
     ready.sender.send_request(request, body.is_end_stream()).map_err(|error| serve::fault(&error))
+}
+
+/// The size of a header list as HTTP/2 counts it (RFC 9113, section 6.5.2).
+fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
@@ -203,10 +212,14 @@ impl Failure {
         Self { fault, reason: Some(reason) }
     }
 
-    /// There will be no response: a reset stream is passed on as such, a lost connection is
-    /// answered for.
+    /// There will be no response: a reset stream is passed on as such, one that the upstream says
+    /// it never looked at may be tried again, and a lost connection is answered for.
     fn unanswered(error: &h2::Error) -> Self {
-        let reason = error.reason().filter(|_| error.is_reset() && error.is_remote());
+        let reason = match error.reason() {
+            Some(reason) if error.is_reset() && error.is_remote() => Some(reason),
+            Some(_) if error.is_go_away() && error.is_remote() => Some(Reason::REFUSED_STREAM),
+            _ => None,
+        };
         Self { fault: serve::fault(error), reason }
     }
 
@@ -224,6 +237,8 @@ impl Stream<'_> {
             poll_fn(|cx| self.poll_rest_of_request(cx)).await;
             return Ok(());
         };
+        // What has been passed on must be written before a reset, which would overtake it.
+        tokio::task::yield_now().await;
         let reason_up = reason.unwrap_or(Reason::CANCEL);
         self.to_upstream.send_reset(reason_up);
         match (self.down, reason) {
@@ -251,8 +266,12 @@ impl Stream<'_> {
 
     /// After an early response the request goes on for as long as the upstream takes it.
     fn poll_rest_of_request(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let is_over = self.poll_caller(cx).is_err()
-            || self.poll_request(cx).is_err()
+        let before = self.exchange.request_bytes;
+        let has_failed = self.poll_caller(cx).is_err() || self.poll_request(cx).is_err();
+        if before != self.exchange.request_bytes {
+            self.idle.touch();
+        }
+        let is_over = has_failed
             || self.up.is_none()
             || self.to_upstream.poll_reset(cx).is_ready()
             || self.idle.poll_expired(cx).is_ready();
@@ -274,20 +293,18 @@ impl Stream<'_> {
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let Some(pump) = &mut self.up else { return Ok(()) };
-        if pump.is_empty() {
-            self.up = None;
-            return Ok(());
-        }
-        let polled = pump.poll(cx, &mut self.to_upstream);
-        self.exchange.request_bytes = pump.bytes;
-        match polled {
-            Poll::Pending => return Ok(()),
-            Poll::Ready(Ok(_)) => self.exchange.request_sent(),
-            Poll::Ready(Err(Broken::Source(error))) => {
-                return Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)));
+        if !pump.is_empty() {
+            let polled = pump.poll(cx, &mut self.to_upstream);
+            self.exchange.request_bytes = pump.bytes;
+            match polled {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(_)) => self.exchange.request_sent(),
+                Poll::Ready(Err(Broken::Source(error))) => {
+                    return Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)));
+                }
+                // It may have answered before it stopped reading; the answer decides.
+                Poll::Ready(Err(Broken::Destination(_))) => {}
             }
-            // It may have answered before it stopped reading; the answer decides.
-            Poll::Ready(Err(Broken::Destination(_))) => {}
         }
         self.up = None;
         if self.limits.response_timeout < self.limits.idle_timeout && self.response.is_some() {
@@ -362,7 +379,14 @@ impl Stream<'_> {
         if !is_late && self.idle.poll_expired(cx).is_pending() {
             return Poll::Pending;
         }
-        let kind = if self.response.is_some() { Kind::ResponseTimeout } else { Kind::IdleTimeout };
-        Poll::Ready(Failure { fault: Fault::upstream(kind), reason: None })
+        let fault = match (&self.response, &self.up, &self.down) {
+            (Some(_), Some(pump), _) if pump.is_starved() => Fault::downstream(Kind::IdleTimeout),
+            (Some(_), ..) => Fault::upstream(Kind::ResponseTimeout),
+            (None, _, Some((pump, _))) if !pump.is_starved() => {
+                Fault::downstream(Kind::IdleTimeout)
+            }
+            _ => Fault::upstream(Kind::IdleTimeout),
+        };
+        Poll::Ready(Failure { fault, reason: None })
     }
 }

@@ -56,6 +56,8 @@ struct Fields {
     length: Option<u64>,
     is_chunked: bool,
     has_coding: bool,
+    /// Whether a coding is unknown, or stands behind `chunked`.
+    has_odd_coding: bool,
     close: bool,
     keep_alive: bool,
 }
@@ -285,6 +287,9 @@ impl ResponseHead {
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
             Err(_) => return Err(HeadError::Malformed),
         };
+        if response.headers.len() > limits.lines {
+            return Err(HeadError::TooLarge);
+        }
         let status = response.code.ok_or(HeadError::Malformed)?;
         let version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
         let fields = Fields::read(response.headers)?;
@@ -369,18 +374,23 @@ impl Fields {
         Ok(())
     }
 
-    /// Only the last coding matters, and whether `chunked` stands anywhere but last.
+    /// The codings that HTTP registers, with `chunked` last if at all, are plain to every reader;
+    /// another might not know, or might skip, what is none of them (RFC 9112, section 7).
     fn read_coding(&mut self, value: &[u8]) {
+        const COMPRESSIONS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
         for coding in value.split(|b| *b == b',') {
+            let coding = coding.trim_ascii();
+            let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
+            let is_known = is("chunked") || COMPRESSIONS.into_iter().any(is);
+            self.has_odd_coding |= self.is_chunked || !is_known;
             self.has_coding = true;
-            self.is_chunked =
-                !self.is_chunked && coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+            self.is_chunked = is("chunked");
         }
     }
 
     /// `None` where the end of the request could be read in two ways.
     fn request_body(&self, version: Version, limits: &HeadLimits) -> Option<Body> {
-        if version == Version::Http11 && self.hosts != 1 || self.hosts > 1 {
+        if version == Version::Http11 && self.hosts != 1 || self.hosts > 1 || self.has_odd_coding {
             return None;
         }
         match (self.has_coding, self.length) {

@@ -86,6 +86,8 @@ fn a_request_body_has_one_length_or_the_request_is_refused() {
         "Transfer-Encoding: chunked, chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: , chunked\r\n",
         "Transfer-Encoding: \r\n",
     ] {
         assert_eq!(body_of(lines), None, "{lines:?}");
