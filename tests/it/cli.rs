@@ -58,11 +58,12 @@ impl Program {
 
     /// The next line that contains `text`.
     fn line(&self, text: &str) -> String {
+        let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return line,
-                Ok(_) => {}
-                Err(error) => panic!("no line with {text}: {error}"),
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line with {text}, {error}: {seen:#?}"),
             }
         }
     }
@@ -200,20 +201,36 @@ fn address(line: &str, key: &str) -> SocketAddr {
     rest.get(..end).and_then(|text| text.parse().ok()).expect("an address")
 }
 
-/// A program in front of `app`, listening.
+/// A program in front of `app`, ready.
 async fn running(app: SocketAddr, otlp: SocketAddr) -> (Program, SocketAddr) {
-    spawn_blocking(move || {
+    let starting = spawn_blocking(move || {
         let (app, otlp) = (app.to_string(), format!("http://{otlp}"));
         let free = "127.0.0.1:0";
         let program = Program::start(
             &["run", "--inbound", free, "--admin", free, "--app", &app, "--otlp", &otlp],
             &[("OTEL_BSP_SCHEDULE_DELAY", "50")],
         );
-        let inbound = address(&program.line("listening"), "inbound");
-        (program, inbound)
-    })
-    .await
-    .expect("it listens")
+        let line = program.line("listening");
+        (program, address(&line, "inbound"), address(&line, "admin"))
+    });
+    let (program, inbound, admin) = starting.await.expect("it listens");
+    let mut probe = Peer::connect(admin).await;
+    probe.send(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(probe.head().await.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    (program, inbound)
+}
+
+#[test]
+fn a_signal_is_honoured_from_the_moment_that_it_listens() {
+    // A moment is short: one attempt alone would seldom find it unguarded.
+    for _ in 0..30 {
+        let free = "127.0.0.1:0";
+        let arguments = ["run", "--inbound", free, "--admin", free, "--app", "9"];
+        let program = Program::start(&arguments, &[]);
+        program.line("listening");
+        program.signal("-TERM");
+        assert_eq!(program.end().code, Some(0));
+    }
 }
 
 #[tokio::test]

@@ -37,7 +37,6 @@ async fn refusal(address: SocketAddr) {
 #[tokio::test]
 async fn a_graceful_stop_finishes_what_runs_closes_what_idles_and_sends_every_span() {
     let stage = Stage::set(&[]).await;
-    let address = stage.app.inbound();
     let (mut idle, mut server) = in_flight(&stage).await;
     server.send(OK).await;
     idle.expect(OK).await;
@@ -49,7 +48,6 @@ async fn a_graceful_stop_finishes_what_runs_closes_what_idles_and_sends_every_sp
     stage.app.order_stop().await;
     idle.expect_end().await;
     fresh.expect_end().await;
-    soon("the end of the listener", refusal(address)).await;
     busy.expect_silence().await;
     server.send(b"k").await;
     busy.expect(b"k").await;
@@ -65,6 +63,20 @@ async fn a_graceful_stop_finishes_what_runs_closes_what_idles_and_sends_every_sp
     }
     assert_eq!(number(&registry, SPANS_CREATED, &[]), 2);
     assert_eq!(number(&registry, SPANS_EXPORTED, &[]), 2);
+}
+
+#[tokio::test]
+async fn new_connections_are_refused_while_what_runs_goes_on() {
+    let stage = Stage::set(&[]).await;
+    let (mut busy, mut server) = in_flight(&stage).await;
+    stage.app.order_stop().await;
+    for listener in [stage.app.inbound(), stage.app.outbound()] {
+        soon("the end of the listener", refusal(listener)).await;
+    }
+    server.send(OK).await;
+    busy.expect(OK).await;
+    busy.expect_end().await;
+    assert_eq!(stage.app.ended().await, End::Drained);
 }
 
 #[tokio::test]
@@ -133,6 +145,22 @@ async fn a_graceful_stop_finishes_the_streams_of_http_2_and_takes_no_new_ones() 
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].attribute("http.response.status_code"), "200");
     assert_eq!(spans[0].attribute("spandrel.fault.kind"), "");
+}
+
+#[tokio::test]
+async fn a_stream_of_http_2_that_is_cut_off_has_a_span_that_says_so() {
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let mut client = http2::connect(app.inbound()).await;
+    let (response, _) = client.send_request(http2::get("/"), true).expect("a request");
+    let _stream = origin.next().await;
+    app.order_stop().await;
+    app.order_stop().await;
+    assert_eq!(app.ended().await, End::Forced);
+    assert!(soon("the end of the stream", response).await.is_err());
+    let spans = collector.received();
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].attribute("spandrel.truncated"), "shutdown");
 }
 
 #[tokio::test]

@@ -235,6 +235,61 @@ async fn pipelined_requests_reach_the_application_one_at_a_time_and_are_answered
 }
 
 #[tokio::test]
+async fn a_long_pipeline_is_taken_as_it_is_answered() {
+    const COUNT: usize = 5_000;
+    let stage = Stage::set(&[]).await;
+    let request = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
+    let at_origin = traced(request);
+    let mut client = stage.client().await;
+    client.send(request).await;
+    let mut server = stage.origin.accept().await;
+    let serving = async {
+        for _ in 0..COUNT {
+            server.expect(&at_origin).await;
+            server.send(OK).await;
+        }
+    };
+    let (mut reading, mut writing) = client.split();
+    let asking = async { writing.send(request.repeat(COUNT - 1)).await };
+    let ((), (), answers) = join!(serving, asking, reading.take(OK.len() * COUNT));
+    assert!(answers == OK.repeat(COUNT), "the bytes differ");
+}
+
+#[tokio::test]
+async fn pipelined_requests_before_a_half_close_are_all_answered() {
+    let stage = Stage::set(&[]).await;
+    let request = b"GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut client = stage.client().await;
+    client.send(request.repeat(3)).await;
+    client.end().await;
+    let mut server = stage.origin.accept().await;
+    for _ in 0..3 {
+        server.expect(traced(request)).await;
+        server.send(OK).await;
+        client.expect(OK).await;
+    }
+    client.expect_end().await;
+    server.expect_end().await;
+    assert_eq!(stage.spans().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_is_cut_short_is_cut_short_for_the_application_which_may_still_answer() {
+    let stage = Stage::set(&[]).await;
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
+    let mut client = stage.client().await;
+    client.send([&head[..], b"0123"].concat()).await;
+    let mut server = stage.origin.accept().await;
+    server.expect([&traced(head)[..], b"0123"].concat()).await;
+    client.end().await;
+    server.expect_end().await;
+    let refusal = b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n";
+    server.send(refusal).await;
+    client.expect(refusal).await;
+    client.expect_end().await;
+}
+
+#[tokio::test]
 async fn an_early_response_passes_while_the_request_goes_on() {
     let stage = Stage::set(&[]).await;
     let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
@@ -492,10 +547,24 @@ async fn what_no_proxy_in_the_open_can_do_is_refused() {
 #[tokio::test]
 async fn a_request_for_spandrel_itself_is_refused_as_a_loop() {
     let stage = Stage::set(&[]).await;
-    for own in [stage.app.inbound(), stage.app.outbound()] {
+    let own = stage.app.outbound();
+    for host in ["127.0.0.1", "0.0.0.0", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"] {
         let mut client = stage.outbound_client().await;
-        client.send(format!("GET http://{own}/ HTTP/1.1\r\nHost: {own}\r\n\r\n")).await;
+        let target = format!("{host}:{}", own.port());
+        client.send(format!("GET http://{target}/ HTTP/1.1\r\nHost: h\r\n\r\n")).await;
         let reply = client.rest().await;
-        assert!(reply.starts_with(b"HTTP/1.1 508 Loop Detected\r\n"), "{}", show(&reply));
+        assert!(reply.starts_with(b"HTTP/1.1 508 Loop Detected\r\n"), "{host}: {}", show(&reply));
     }
+}
+
+#[tokio::test]
+async fn a_call_of_the_application_to_its_own_service_is_no_loop() {
+    let stage = Stage::set(&[]).await;
+    let own = stage.app.inbound();
+    let mut client = stage.outbound_client().await;
+    client.send(format!("GET http://{own}/ HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    let mut server = stage.origin.accept().await;
+    server.head().await;
+    server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    assert!(client.head().await.starts_with(b"HTTP/1.1 200 OK\r\n"));
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::support::app::TestApp;
 use crate::support::collector::{Collector, Span};
 use crate::support::http2::{self, H2Origin, Stream};
-use crate::support::peer::Closed;
+use crate::support::peer::{Closed, Origin};
 use crate::support::{GLANCE, soon};
 
 /// A sidecar between an HTTP/2 client and an HTTP/2 application.
@@ -310,6 +310,36 @@ async fn an_application_that_refuses_connections_is_a_502_or_the_grpc_status_una
     for span in spans {
         assert_eq!(span.attribute("error.type"), "connection_refused");
     }
+}
+
+#[tokio::test]
+async fn an_application_that_speaks_only_http_1_is_a_502() {
+    let (origin, collector) = (Origin::start().await, Collector::start().await);
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let mut client = http2::connect(app.inbound()).await;
+    let (response, _) = client.send_request(http2::get("/"), true).expect("a request");
+    let mut server = origin.accept().await;
+    server.head().await;
+    server.try_send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(answer(response).await.expect("a response").status(), 502);
+    drop((client, server));
+    app.stop().await;
+    let spans = collector.received();
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].attribute("spandrel.fault.kind"), "protocol_error");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_a_431_and_disturbs_no_other() {
+    let mut stage = Stage::set(&[("limits.header_bytes", "8KiB")]).await;
+    let mut request = http2::get("/");
+    let long = HeaderValue::from_str(&"x".repeat(10 << 10)).expect("a value");
+    request.headers_mut().insert("x-long", long);
+    let (response, _) = stage.send(request, true).await;
+    assert_eq!(answer(response).await.expect("a response").status(), 431);
+    let (response, _) = stage.send(http2::get("/"), true).await;
+    stage.origin.next().await.respond.send_response(Response::new(()), true).expect("a stream");
+    assert_eq!(answer(response).await.expect("a response").status(), 200);
 }
 
 #[tokio::test]

@@ -202,9 +202,9 @@ async fn an_application_that_ends_or_resets_before_its_answer_is_a_502_with_a_sp
         server.head().await;
         server.send(begun).await;
         if is_reset {
-            server.reset()
+            server.reset();
         } else {
-            drop(server)
+            drop(server);
         }
         assert!(client.rest().await.starts_with(b"HTTP/1.1 502 "));
         drop(client);

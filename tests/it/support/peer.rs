@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
-use super::{GLANCE, soon};
+use super::{GLANCE, PATIENCE, soon};
 
 /// What stands for the value of a `traceparent` in expected bytes.
 const MASK: &[u8] = b"TRACE";
@@ -134,6 +134,14 @@ impl Peer {
         soon("ending", self.stream.shutdown()).await.ok();
     }
 
+    /// Two handles on the connection, to read by one and to write by the other.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let stream = self.stream.into_std().expect("a socket");
+        let other = stream.try_clone().expect("a socket");
+        let of = |stream| Self::of(TcpStream::from_std(stream).expect("a socket"));
+        (Self { read: self.read, ..of(stream) }, of(other))
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(self) {
         self.stream.set_zero_linger().expect("a socket");
@@ -145,12 +153,13 @@ impl Peer {
     }
 
     async fn fill(&mut self) -> Read {
-        let what = format!("more than {}", show(&self.read));
-        match soon(&what, self.stream.read_buf(&mut self.read)).await {
-            Ok(0) => Read::End,
-            Ok(_) => Read::Some,
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => Read::Reset,
-            Err(e) => panic!("unexpected: {e}"),
+        let read = timeout(PATIENCE, self.stream.read_buf(&mut self.read)).await;
+        match read {
+            Ok(Ok(0)) => Read::End,
+            Ok(Ok(_)) => Read::Some,
+            Ok(Err(e)) if e.kind() == ErrorKind::ConnectionReset => Read::Reset,
+            Ok(Err(e)) => panic!("unexpected: {e}"),
+            Err(_late) => panic!("nothing came for too long after: {}", show(&self.read)),
         }
     }
 }
