@@ -111,7 +111,7 @@ fn is_same_place(Inbound { listen, app: Authority { host, port } }: &Inbound) ->
     let is_here = match host.parse::<std::net::IpAddr>() {
         Ok(ip) => ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback()),
         Err(_) => {
-            host == "localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
+            **host == *"localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
         }
     };
     is_here && *port == listen.port()

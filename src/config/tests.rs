@@ -13,7 +13,7 @@ fn the_defaults_of_the_table_are_those_of_the_modules() {
     let config = with(&[]);
     let inbound = config.proxy.inbound.clone().unwrap();
     assert_eq!(inbound.listen, "0.0.0.0:16006".parse().unwrap());
-    assert_eq!(inbound.app, crate::proxy::Authority { host: "127.0.0.1".to_owned(), port: 8080 });
+    assert_eq!(inbound.app, crate::proxy::Authority { host: "127.0.0.1".into(), port: 8080 });
     assert_eq!(config.proxy.outbound, None);
     assert_eq!(config.proxy.workers, 1);
     assert_eq!(config.proxy.limits, crate::proxy::Limits::default());

@@ -357,7 +357,8 @@ fn authority(text: &str) -> Option<Authority> {
         None => host.to_owned(),
     };
     let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-    (bracketed.is_some() || host.bytes().all(is_name)).then_some(Authority { host, port })
+    (bracketed.is_some() || host.bytes().all(is_name))
+        .then_some(Authority { host: host.into(), port })
 }
 
 fn authority_text(Authority { host, port }: &Authority) -> String {

@@ -13,6 +13,7 @@ pub mod upstream;
 pub mod worker;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::trace::health::HealthChecks;
@@ -57,7 +58,7 @@ pub struct Outbound {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Authority {
     /// A name or an address; an IPv6 address without brackets.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port.
     pub port: u16,
 }

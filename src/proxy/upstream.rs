@@ -31,7 +31,7 @@ pub fn target(conn: &Conn, authority: Option<&[u8]>) -> Result<Authority, Fault>
     let host = parsed.and_then(|a| std::str::from_utf8(a.host).ok());
     match (host, parsed) {
         (Some(host), Some(parsed)) => {
-            Ok(Authority { host: host.to_owned(), port: parsed.port.unwrap_or(HTTP_PORT) })
+            Ok(Authority { host: host.into(), port: parsed.port.unwrap_or(HTTP_PORT) })
         }
         _ => Err(Fault::downstream(Kind::ProtocolError)),
     }
@@ -51,7 +51,7 @@ async fn connect_any(conn: &Conn, target: &Authority) -> Result<(TcpStream, Sock
     if let Ok(ip) = target.host.parse::<IpAddr>() {
         return connect_one(conn, SocketAddr::new(ip, target.port)).await;
     }
-    let addresses = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+    let addresses = tokio::net::lookup_host((&*target.host, target.port)).await;
     let Ok(addresses) = addresses else { return Err(Fault::upstream(Kind::NameResolution)) };
     let mut failure = Fault::upstream(Kind::NameResolution);
     for address in addresses.take(MAX_ADDRESSES) {
