@@ -10,7 +10,7 @@ use spandrel::cli::{self, Cli, Command, RunArgs};
 use spandrel::config::{Config, Environment, env};
 use spandrel::telemetry;
 use tokio::runtime::{Builder, Handle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 fn main() -> ExitCode {
@@ -49,13 +49,15 @@ async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     let (otlp, resource) =
         config.export.as_ref().map(|e| (e.otlp.clone(), e.resource.clone())).unwrap_or_default();
     let warnings = config.warnings.clone();
+    // Before anybody is told that we listen, a signal must find its handler.
+    let signals = Signals::install()?;
     let bound = Bound::bind(config)?;
     let telemetry = telemetry::init(&logs, &otlp, &resource, bound.registry(), &Handle::current())?;
     for warning in warnings {
         tracing::warn!(warning, "setting without effect");
     }
     let (tell, stop) = mpsc::channel(2);
-    let orders = tokio::spawn(pass_signals_on(tell));
+    let orders = tokio::spawn(signals.pass_on(tell));
     let end = bound.run(stop).await;
     orders.abort();
     telemetry.shutdown(deadline).await;
@@ -64,17 +66,27 @@ async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(cli::EXIT_DONE)
 }
 
-/// SIGTERM and SIGINT both ask for an orderly end; asked twice, it means now.
-async fn pass_signals_on(tell: mpsc::Sender<Stop>) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        if tell.send(Stop::Gracefully).await.is_err() {
-            return Ok(());
+/// SIGTERM and SIGINT, which both ask for an orderly end; asked twice, it means now.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn pass_on(mut self, tell: mpsc::Sender<Stop>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if tell.send(Stop::Gracefully).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -259,7 +259,7 @@ async fn sigterm_finishes_what_runs_sends_the_spans_and_is_exit_code_0() {
 }
 
 #[tokio::test]
-async fn a_second_signal_means_now() {
+async fn a_second_signal_means_now_and_is_an_end_that_was_asked_for() {
     let (origin, collector) = (Origin::start().await, Collector::start().await);
     let (program, inbound) = running(origin.address, collector.address).await;
     let mut client = Peer::connect(inbound).await;

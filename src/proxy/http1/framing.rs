@@ -202,7 +202,7 @@ impl Chunk {
             (Self::DataEnd { seen: 0 }, b'\r') => Self::DataEnd { seen: 1 },
             (Self::DataEnd { seen: 1 }, b'\n') => Self::Size { size: 0, digits: 0 },
             (Self::TrailerStart { .. }, b'\r') => Self::LastEnd,
-            (Self::Trailer { total }, b'\r') => Self::TrailerEnd { total },
+            (Self::Trailer { total }, b'\r') => Self::TrailerEnd { total: total + 2 },
             (Self::TrailerStart { .. } | Self::Trailer { .. }, b'\n') => {
                 return Err(FramingError::Chunk);
             }

@@ -47,6 +47,10 @@ impl Span {
     }
 }
 
+/// The sockets of all collectors. A sidecar that a test leaves behind may still be sending when the
+/// test has ended, and must not come to another test that was given the same port.
+static HELD: Mutex<Vec<std::net::TcpListener>> = Mutex::new(Vec::new());
+
 /// A collector on a loopback socket, for as long as the test runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Collector {
@@ -71,6 +75,10 @@ impl Collector {
 
     pub(crate) fn on(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("it is bound");
+        let listener = listener.into_std().expect("a listener");
+        let held = listener.try_clone().expect("a listener");
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        let listener = TcpListener::from_std(listener).expect("a listener");
         let shared = Arc::<Shared>::default();
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
