@@ -24,6 +24,8 @@ mod http2;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod regressions;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod spans;

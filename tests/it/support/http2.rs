@@ -30,6 +30,11 @@ pub(crate) struct Stream {
 
 impl H2Origin {
     pub(crate) async fn start() -> Self {
+        Self::start_with(h2::server::Builder::new()).await
+    }
+
+    /// One whose connections are set up like this.
+    pub(crate) async fn start_with(setup: h2::server::Builder) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback socket");
         let address = listener.local_addr().expect("it is bound");
         let (sender, streams) = mpsc::unbounded_channel();
@@ -37,7 +42,7 @@ impl H2Origin {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 connected.send(()).ok();
-                tokio::spawn(serve(stream, sender.clone()));
+                tokio::spawn(serve(stream, setup.clone(), sender.clone()));
             }
         });
         Self { address, streams, connections }
@@ -54,8 +59,12 @@ impl H2Origin {
     }
 }
 
-async fn serve(stream: TcpStream, sender: mpsc::UnboundedSender<Stream>) {
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+async fn serve(
+    stream: TcpStream,
+    setup: h2::server::Builder,
+    sender: mpsc::UnboundedSender<Stream>,
+) {
+    let Ok(mut connection) = setup.handshake(stream).await else { return };
     // Streams end, and connections are lost, as the tests would have it.
     while let Some(Ok((request, respond))) = connection.accept().await {
         sender.send(Stream { request, respond }).ok();
@@ -69,8 +78,16 @@ pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 
 /// A connection to `address`, and the task that keeps it alive.
 pub(crate) async fn connect_breakable(address: SocketAddr) -> (SendRequest<Bytes>, JoinHandle<()>) {
+    connect_with(address, &h2::client::Builder::new()).await
+}
+
+/// A connection to `address` that is set up like this, and the task that keeps it alive.
+pub(crate) async fn connect_with(
+    address: SocketAddr,
+    setup: &h2::client::Builder,
+) -> (SendRequest<Bytes>, JoinHandle<()>) {
     let stream = soon("connecting", TcpStream::connect(address)).await.expect("it listens");
-    let handshake = soon("the handshake", h2::client::handshake(stream)).await;
+    let handshake = soon("the handshake", setup.handshake(stream)).await;
     let (sender, connection) = handshake.expect("it speaks HTTP/2");
     let running = tokio::spawn(async move {
         // The tests look at the streams.
