@@ -3,17 +3,19 @@
 //! Each test does what the attack did and would not end, or would fail, with the fault. Nothing
 //! here says what the sidecar is for: that is what the other files do.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{RecvStream, SendStream};
-use http::{Method, Request, Response};
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderValue, Method, Request, Response};
 use spandrel::app::End;
 use spandrel::metrics::{CONNECTIONS, REQUESTS};
 
 use crate::support::app::{Stage, TestApp};
 use crate::support::collector::Collector;
 use crate::support::http2::{self, H2Origin};
-use crate::support::peer::Peer;
+use crate::support::peer::{Origin, Peer};
 use crate::support::soon;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -192,4 +194,138 @@ async fn a_stop_loses_nothing_of_a_response_that_is_read_late_before_another_req
     assert_eq!(seen.len(), LENGTH);
     assert!(seen.ends_with(b"xy"));
     server.expect_end().await;
+}
+
+/// A call of gRPC.
+fn call() -> Request<()> {
+    let mut request = post("/shop.Orders/Place");
+    let headers = request.headers_mut();
+    headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+    request
+}
+
+#[tokio::test]
+async fn a_request_without_a_body_does_not_wait_for_its_response_for_ever() {
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let settings = [("limits.response_timeout", "100ms")];
+    let app = TestApp::beside(origin.address, collector.address, &settings);
+    let client = http2::connect(app.inbound()).await;
+    let (response, _) = open(&client, http2::get("/"), true).await;
+    let _silent = origin.next().await;
+    assert_eq!(answer(response).await.expect("a response").status(), 504);
+
+    let (response, _) = open(&client, call(), true).await;
+    let _silent_too = origin.next().await;
+    let response = answer(response).await.expect("a response");
+    assert!(response.status() == 200 && response.body().is_end_stream());
+    assert_eq!(response.headers().get("grpc-status"), Some(&HeaderValue::from_static("4")));
+    let spans = collector.spans(2).await;
+    for span in spans {
+        assert_eq!(span.attribute("spandrel.fault.kind"), "response_timeout");
+        assert_eq!(span.attribute("spandrel.fault.side"), "upstream");
+    }
+}
+
+/// What a client of HTTP/2 begins with: the preface and settings, of which there are none.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// What a server begins with: settings, and the acknowledgement of the client's.
+const WELCOME: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
+/// `GET /` to the authority `h`, as the whole of the first stream.
+const FIRST_GET: &[u8] = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01h";
+/// The types of frames (RFC 9113, section 6).
+const HEADERS: u8 = 1;
+const PING: u8 = 6;
+
+/// Reads frames until one of this type has come.
+async fn frame(peer: &mut Peer, wanted: u8) {
+    loop {
+        let head = peer.take(9).await;
+        let length = head[..3].iter().fold(0, |length, b| length << 8 | usize::from(*b));
+        peer.take(length).await;
+        if head[3] == wanted {
+            return;
+        }
+    }
+}
+
+/// The next connection to an origin that plays HTTP/2 byte by byte.
+async fn accept(origin: &Origin) -> Peer {
+    let mut server = origin.accept().await;
+    server.expect(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    server.send(WELCOME).await;
+    server
+}
+
+#[tokio::test]
+async fn a_head_and_data_are_not_overtaken_by_a_reset_that_comes_with_them() {
+    let (origin, collector) = (Origin::start().await, Collector::start().await);
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let codes = [0_u32, 2, 7, 8, 0xb, 0xdead];
+    for code in codes {
+        let client = http2::connect(app.inbound()).await;
+        let (response, _) = open(&client, http2::get("/"), true).await;
+        let mut server = accept(&origin).await;
+        frame(&mut server, HEADERS).await;
+        let (head, data) = (b"\0\0\x01\x01\x04\0\0\0\x01\x88", b"\0\0\x04\0\0\0\0\0\x01part");
+        let reset = b"\0\0\x04\x03\0\0\0\0\x01";
+        server.send([&head[..], data, reset, &code.to_be_bytes()].concat()).await;
+        let response = answer(response).await.expect("a response");
+        assert_eq!(response.status(), 200);
+        let mut body = response.into_body();
+        let data = soon("data", body.data()).await.expect("data").expect("data");
+        assert_eq!(&data[..], b"part");
+        let error = soon("the reset", body.data()).await.expect("a reset").expect_err("a reset");
+        assert!(error.is_reset());
+        assert_eq!(error.reason(), Some(Reason::from(code)));
+    }
+    assert_eq!(collector.spans(codes.len()).await.len(), codes.len());
+}
+
+#[tokio::test]
+async fn a_stream_that_the_application_never_looked_at_is_refused_and_may_be_tried_again() {
+    let (origin, collector) = (Origin::start().await, Collector::start().await);
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let client = http2::connect(app.inbound()).await;
+    let (first, _) = open(&client, http2::get("/"), true).await;
+    let mut server = accept(&origin).await;
+    frame(&mut server, HEADERS).await;
+    let (second, _) = open(&client, http2::get("/"), true).await;
+    frame(&mut server, HEADERS).await;
+    // The last stream is the first one, and nothing is wrong.
+    server.send(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0").await;
+    let error = answer(second).await.expect_err("it was refused");
+    assert_eq!((error.is_reset(), error.reason()), (true, Some(Reason::REFUSED_STREAM)));
+    server.send(b"\0\0\x01\x01\x05\0\0\0\x01\x88").await;
+    assert_eq!(answer(first).await.expect("a response").status(), 200);
+
+    let (again, _) = open(&client, http2::get("/"), true).await;
+    let mut other = accept(&origin).await;
+    frame(&mut other, HEADERS).await;
+    other.send(b"\0\0\x01\x01\x05\0\0\0\x01\x88").await;
+    assert_eq!(answer(again).await.expect("a response").status(), 200);
+    assert_eq!(collector.spans(3).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_client_that_never_answers_a_ping_does_not_hold_up_the_end() {
+    /// Far less than the time to drain, and far more than a peer is given to leave.
+    const SOON: Duration = Duration::from_secs(6);
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let app =
+        TestApp::beside(origin.address, collector.address, &[("limits.drain_timeout", "20s")]);
+    let mut fresh = Peer::connect(app.inbound()).await;
+    fresh.send(PREFACE).await;
+    let mut used = Peer::connect(app.inbound()).await;
+    used.send([PREFACE, FIRST_GET].concat()).await;
+    let mut stream = origin.next().await;
+    stream.respond.send_response(Response::new(()), true).expect("a stream");
+    frame(&mut used, HEADERS).await;
+
+    let start = Instant::now();
+    app.order_stop().await;
+    frame(&mut fresh, PING).await;
+    frame(&mut used, PING).await;
+    assert_eq!(app.ended().await, End::Drained);
+    assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
+    assert_eq!(collector.received().len(), 1);
 }
