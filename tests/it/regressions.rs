@@ -3,20 +3,25 @@
 //! Each test does what the attack did and would not end, or would fail, with the fault. Nothing
 //! here says what the sidecar is for: that is what the other files do.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderValue, Method, Request, Response};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
 use spandrel::app::End;
 use spandrel::metrics::{CONNECTIONS, REQUESTS};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::app::{Stage, TestApp};
 use crate::support::collector::Collector;
 use crate::support::http2::{self, H2Origin};
-use crate::support::peer::{Origin, Peer};
-use crate::support::soon;
+use crate::support::peer::{Closed, Origin, Peer, show, values};
+use crate::support::{GLANCE, soon};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -328,4 +333,190 @@ async fn a_client_that_never_answers_a_ping_does_not_hold_up_the_end() {
     assert_eq!(app.ended().await, End::Drained);
     assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
     assert_eq!(collector.received().len(), 1);
+}
+
+/// A listener that answers no one any more, and the connections that wait in it.
+async fn full() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+    /// Far more than the system lets wait where nobody shall.
+    const MOST: usize = 64;
+    let held = Closed::hold();
+    let address = held.address;
+    let (listener, mut waiting) = (held.listen(0), Vec::new());
+    while waiting.len() < MOST {
+        // So long a silence on the loopback is taken as no answer.
+        match tokio::time::timeout(10 * GLANCE, TcpStream::connect(address)).await {
+            Ok(stream) => waiting.push(stream.expect("it listens")),
+            Err(_unanswered) => return (listener, waiting, address),
+        }
+    }
+    panic!("a listener takes any number of connections");
+}
+
+#[tokio::test]
+async fn streams_for_a_dead_target_fail_together_and_one_for_a_live_target_does_not_wait() {
+    const LIMIT: Duration = Duration::from_millis(500);
+    const STREAMS: usize = 6;
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let (_listener, _waiting, dead) = full().await;
+    let app =
+        TestApp::beside(origin.address, collector.address, &[("limits.connect_timeout", "500ms")]);
+    let client = http2::connect(app.outbound()).await;
+    let to = |target: SocketAddr| {
+        Request::builder().uri(format!("http://{target}/")).body(()).expect("a request")
+    };
+    let start = Instant::now();
+    let mut unanswered = Vec::new();
+    for _ in 0..STREAMS {
+        unanswered.push(open(&client, to(dead), true).await.0);
+    }
+    let first = unanswered.remove(0);
+    let live = async {
+        let (response, _) = open(&client, to(origin.address), true).await;
+        let mut stream = origin.next().await;
+        stream.respond.send_response(Response::new(()), true).expect("a stream");
+        assert_eq!(answer(response).await.expect("a response").status(), 200);
+    };
+    let mut first = Box::pin(answer(first));
+    tokio::select! {
+        biased;
+        () = live => {}
+        _ = &mut first => panic!("the live target waited for the dead one"),
+    }
+    assert_eq!(first.await.expect("a response").status(), 504);
+    for response in unanswered {
+        assert_eq!(answer(response).await.expect("a response").status(), 504);
+    }
+    // One after the other they would take as many limits as there are streams.
+    let taken = start.elapsed();
+    assert!(taken >= LIMIT && taken < 3 * LIMIT, "it took {taken:?}");
+    let spans = collector.spans(STREAMS + 1).await;
+    let late = spans.iter().filter(|s| s.attribute("spandrel.fault.kind") == "connect_timeout");
+    assert_eq!(late.count(), STREAMS);
+}
+
+/// The lines that are read on their way through, and so could do harm.
+const READ: [&str; 6] =
+    ["traceparent", "tracestate", "baggage", "x-tenant-id", "user-agent", "forwarded"];
+/// Values as they should be, for others to be nearly like them.
+const USUAL: [&str; 6] = [
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "congo=t61rcWkgMzE,rojo@x=00f067aa0ba902b7",
+    "user.id=al%C3%AFce;meta=1, b = 2;c",
+    "acme",
+    "curl/8.5.0 (x; y)",
+    "for=\"[2001:db8::1]:47\";proto=http;host=\"a:1\", for=192.0.2.1;by=_x",
+];
+/// How many requests are made of such lines.
+const CASES: usize = 64;
+
+/// A line that HTTP allows: any bytes that are not controls, without white space around them.
+fn line() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
+    let legal = || prop_oneof![Just(b'\t'), 0x20..=0x7e_u8, 0x80..=0xff_u8];
+    let wild = proptest::collection::vec(legal(), 0..300);
+    let near = (prop::sample::select(USUAL.to_vec()), any::<prop::sample::Index>(), legal());
+    let near = near.prop_map(|(usual, at, byte)| {
+        let mut value = usual.as_bytes().to_vec();
+        let at = at.index(value.len());
+        value[at] = byte;
+        value
+    });
+    let value = prop_oneof![wild, near].prop_map(|value| value.trim_ascii().to_vec());
+    (prop::sample::select(READ.to_vec()), value)
+}
+
+/// The lines of all requests. They come from one generator and not from a runner of cases,
+/// which would go on, after a failure, over a connection that is lost.
+fn requests() -> Vec<Vec<(&'static str, Vec<u8>)>> {
+    let mut runner = TestRunner::default();
+    let lines = proptest::collection::vec(line(), 0..10);
+    let request = |_| lines.new_tree(&mut runner).expect("lines").current();
+    (0..CASES).map(request).collect()
+}
+
+/// The lines as they are written, which is how a failure shows them.
+fn written(lines: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    lines.iter().flat_map(|(n, v)| [n.as_bytes(), b": ", v, b"\r\n"].concat()).collect()
+}
+
+/// Every request must have got through, and been told of by a span.
+async fn check_the_end(app: TestApp, collector: &Collector) {
+    assert_eq!(app.stop().await, End::Drained);
+    let spans = collector.received();
+    assert_eq!(spans.len(), CASES);
+    for span in spans {
+        assert_eq!(span.attribute("http.response.status_code"), "200");
+        assert_eq!(span.attribute("spandrel.fault.kind"), "");
+    }
+}
+
+#[tokio::test]
+async fn no_value_of_a_line_that_is_read_makes_a_request_of_http_1_fail() {
+    let stage = Stage::set(&[]).await;
+    let mut client = stage.client().await;
+    let mut server = None;
+    for lines in requests() {
+        let shown = show(&written(&lines));
+        client.send([b"GET / HTTP/1.1\r\nHost: h\r\n", &*written(&lines), b"\r\n"].concat()).await;
+        if server.is_none() {
+            server = Some(stage.origin.accept().await);
+        }
+        let server = server.as_mut().expect("it was accepted");
+        let parents = values(&server.head().await, "traceparent");
+        assert!(parents.len() == 1 && parents[0].len() == 55, "{parents:?} came of\n{shown}");
+        server.send(OK).await;
+        client.expect(OK).await;
+    }
+    drop((client, server));
+    let Stage { collector, app, .. } = stage;
+    check_the_end(app, &collector).await;
+}
+
+#[tokio::test]
+async fn no_value_of_a_line_that_is_read_makes_a_request_of_http_2_fail() {
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let client = http2::connect(app.inbound()).await;
+    for lines in requests() {
+        let mut request = http2::get("/");
+        for (name, value) in &lines {
+            let value = HeaderValue::from_bytes(value).expect("it is legal");
+            request.headers_mut().append(*name, value);
+        }
+        let (response, _) = open(&client, request, true).await;
+        let mut stream = origin.next().await;
+        let parents: Vec<_> = stream.request.headers().get_all("traceparent").iter().collect();
+        let is_one = parents.len() == 1 && parents[0].len() == 55;
+        assert!(is_one, "{parents:?} came of\n{}", show(&written(&lines)));
+        stream.respond.send_response(Response::new(()), true).expect("a stream");
+        assert_eq!(answer(response).await.expect("a response").status(), 200);
+    }
+    assert_eq!(origin.connections(), 1);
+    drop(client);
+    check_the_end(app, &collector).await;
+}
+
+#[tokio::test]
+async fn a_header_list_that_is_too_large_is_a_431_with_a_span() {
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let settings = [("limits.header_bytes", "8KiB")];
+    let app = TestApp::beside(origin.address, collector.address, &settings);
+    let client = http2::connect(app.inbound()).await;
+    let padded = |length: usize| {
+        let mut request = http2::get("/");
+        let value = HeaderValue::from_maybe_shared(Bytes::from(vec![b'x'; length]));
+        request.headers_mut().insert("x", value.expect("a value"));
+        request
+    };
+    let (response, _) = open(&client, padded(7 << 10), true).await;
+    origin.next().await.respond.send_response(Response::new(()), true).expect("a stream");
+    assert_eq!(answer(response).await.expect("a response").status(), 200);
+
+    let (response, _) = open(&client, padded(8 << 10), true).await;
+    assert_eq!(answer(response).await.expect("a response").status(), 431);
+    let spans = collector.spans(2).await;
+    let statuses = spans.iter().map(|s| s.attribute("http.response.status_code"));
+    assert_eq!(statuses.collect::<Vec<_>>(), ["200", "431"]);
+    assert_eq!(spans[1].attribute("spandrel.fault.side"), "downstream");
+    assert_eq!(spans[1].attribute("spandrel.fault.kind"), "too_large");
+    assert_eq!(origin.connections(), 1);
 }
