@@ -205,10 +205,14 @@ impl Bound {
         let end = drain_workers(&trigger, &mut workers, &mut stop, self.config.drain_timeout).await;
         // The pipeline may be gone already, with every sink.
         flush.send(()).ok();
-        if let Some(pipeline) = pipeline
-            && let Err(error) = pipeline.await
-        {
-            tracing::error!(%error, "export ended early");
+        if let Some(mut pipeline) = pipeline {
+            tokio::select! {
+                _ended = &mut pipeline => {}
+                () = told_again(&mut stop) => {
+                    tracing::warn!("told to stop now: the last spans are lost");
+                    pipeline.abort();
+                }
+            }
         }
         tracing::info!(?end, "stopped");
         failed.map_or(Ok(end), Err)
@@ -282,22 +286,23 @@ async fn drain_workers(
     drain_timeout: Duration,
 ) -> End {
     trigger.advance(Phase::Draining);
-    let told_again = async {
-        // A sender that is gone tells nothing.
-        if stop.recv().await.is_none() {
-            std::future::pending::<()>().await;
-        }
-    };
     let end = tokio::select! {
         _ended = workers.ended() => End::Drained,
         () = tokio::time::sleep(drain_timeout) => End::Forced,
-        () = told_again => End::Forced,
+        () = told_again(stop) => End::Forced,
     };
     trigger.advance(Phase::Forced);
     if timeout(FORCED_END, workers.ended()).await.is_err() {
         tracing::error!("workers did not end in time");
     }
     end
+}
+
+async fn told_again(stop: &mut mpsc::Receiver<Stop>) {
+    // A sender that is gone tells nothing.
+    if stop.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn announce(addresses: &Addresses) {

@@ -278,3 +278,25 @@ async fn a_second_signal_means_now_and_is_an_end_that_was_asked_for() {
     assert_eq!(spans.len(), 1);
     assert_eq!(spans[0].attribute("spandrel.truncated"), "shutdown");
 }
+
+#[tokio::test]
+async fn a_signal_while_the_last_spans_are_sent_ends_that_too() {
+    let (origin, collector) = (Origin::start().await, Collector::hanging().await);
+    let (program, inbound) = running(origin.address, collector.address).await;
+    let mut client = Peer::connect(inbound).await;
+    client.send(GET).await;
+    let mut server = origin.accept().await;
+    server.head().await;
+    server.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    client.head().await;
+    collector.asked().await;
+    let left = spawn_blocking(move || {
+        program.signal("-TERM");
+        program.line("draining");
+        program.signal("-TERM");
+        program.end()
+    });
+    let left = left.await.expect("it ends");
+    assert_eq!(left.code, Some(0), "{left:?}");
+    assert!(left.err.iter().any(|line| line.contains("the last spans are lost")), "{left:?}");
+}
