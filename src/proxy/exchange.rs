@@ -280,6 +280,9 @@ impl Exchange {
         let worker = &self.conn.worker;
         worker.requests_open.set(worker.requests_open.get() - 1);
         worker.counters.request(self.conn.direction, self.outcome.status_code).add(1);
+        if self.is_grpc && self.fault.is_none() && self.outcome.grpc_status.is_none() {
+            self.outcome.grpc_status = self.outcome.status_code.map(rpc::status_of_http);
+        }
         self.outcome.failure = self.fault.map(Fault::failure);
         if let Some(live) = self.live.take() {
             let bytes = (self.request_bytes, self.response_bytes);

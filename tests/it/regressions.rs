@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -495,6 +495,51 @@ async fn no_value_of_a_line_that_is_read_makes_a_request_of_http_2_fail() {
     assert_eq!(origin.connections(), 1);
     drop(client);
     check_the_end(app, &collector).await;
+}
+
+fn padding(length: usize) -> HeaderMap {
+    let value = HeaderValue::from_maybe_shared(Bytes::from(vec![b'x'; length]));
+    std::iter::once((HeaderName::from_static("x"), value.expect("a value"))).collect()
+}
+
+#[tokio::test]
+async fn trailers_that_are_too_large_are_never_lost_without_a_word() {
+    for (length, is_whole) in [(7 << 10, true), (9 << 10, false), (40 << 10, false)] {
+        let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+        let settings = [("limits.header_bytes", "8KiB")];
+        let app = TestApp::beside(origin.address, collector.address, &settings);
+        let client = http2::connect(app.inbound()).await;
+        let (response, _) = open(&client, http2::get("/"), true).await;
+        let mut stream = origin.next().await;
+        let mut down = stream.respond.send_response(Response::new(()), false).expect("a stream");
+        down.send_trailers(padding(length)).expect("a stream");
+        let mut body = answer(response).await.expect("a response").into_body();
+        while let Some(Ok(_)) = soon("the data", body.data()).await {}
+        let got = soon("the trailers", body.trailers()).await;
+        let kind = collector.spans(1).await[0].attribute("spandrel.fault.kind").to_owned();
+        if is_whole {
+            assert_eq!(got.expect("trailers"), Some(padding(length)));
+            assert_eq!(kind, "");
+        } else {
+            assert_eq!(got.expect_err("a reset").reason(), Some(Reason::INTERNAL_ERROR));
+            assert_eq!(kind, "too_large");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_response_head_that_is_too_large_is_a_502_over_http_2_as_well() {
+    let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
+    let settings = [("limits.header_bytes", "8KiB")];
+    let app = TestApp::beside(origin.address, collector.address, &settings);
+    let client = http2::connect(app.inbound()).await;
+    let (response, _) = open(&client, http2::get("/"), true).await;
+    let mut head = Response::new(());
+    *head.headers_mut() = padding(9 << 10);
+    origin.next().await.respond.send_response(head, true).expect("a stream");
+    assert_eq!(answer(response).await.expect("a response").status(), 502);
+    let spans = collector.spans(1).await;
+    assert_eq!(spans[0].attribute("spandrel.fault.kind"), "too_large");
 }
 
 #[tokio::test]

@@ -5,12 +5,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{RecvStream, SendStream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::proxy::Limits;
 
 /// One body on its way from one connection to another.
 #[derive(Debug)]
 pub struct Pump {
     from: RecvStream,
+    limits: Limits,
     /// Data that was received and waits for room to be sent.
     waiting: Bytes,
     /// Bytes that have been passed on.
@@ -33,13 +36,24 @@ pub enum Broken {
     Source(h2::Error),
     /// The side it goes to.
     Destination(h2::Error),
+    /// The trailers are larger than allowed.
+    TooLarge,
+}
+
+/// Whether a header list is larger than allowed, by its lines or by its bytes as HTTP/2 counts them
+/// (RFC 9113, section 6.5.2).
+#[must_use]
+pub fn is_too_large(headers: &HeaderMap, limits: &Limits) -> bool {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    headers.len() > limits.header_count
+        || headers.iter().map(line).sum::<usize>() > limits.header_bytes
 }
 
 impl Pump {
-    /// A pump of what `from` receives.
+    /// A pump of what `from` receives, with trailers within `limits`.
     #[must_use]
-    pub const fn new(from: RecvStream) -> Self {
-        Self { from, waiting: Bytes::new(), bytes: 0 }
+    pub const fn new(from: RecvStream, limits: Limits) -> Self {
+        Self { from, limits, waiting: Bytes::new(), bytes: 0 }
     }
 
     /// Whether there is nothing to move, not even trailers.
@@ -77,6 +91,7 @@ impl Pump {
             }
         }
         Poll::Ready(match ready!(self.from.poll_trailers(cx)) {
+            Ok(Some(trailers)) if is_too_large(&trailers, &self.limits) => Err(Broken::TooLarge),
             Ok(Some(trailers)) => match to.send_trailers(trailers.clone()) {
                 Ok(()) => Ok(Ended::Trailers(trailers)),
                 Err(error) => Err(Broken::Destination(error)),

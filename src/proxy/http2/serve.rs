@@ -133,10 +133,11 @@ fn connection_window(limits: &Limits) -> u32 {
     limits.streams.saturating_mul(STREAM_WINDOW).clamp(STREAM_WINDOW, MAX_WINDOW)
 }
 
-/// The bytes of heads that h2 takes: more than may be passed on, so that what is too large is
-/// seen, answered and told by a span.
+/// The bytes of a header list that h2 takes. What is longer it answers by itself, or cuts in
+/// trailers, so it takes far more than may be passed on: what is too large is then seen here,
+/// answered, and told by a span.
 fn header_bytes(limits: &Limits) -> u32 {
-    u32::try_from(limits.header_bytes.saturating_mul(2)).unwrap_or(u32::MAX)
+    u32::try_from(limits.header_bytes.saturating_mul(16)).unwrap_or(u32::MAX)
 }
 
 fn client(limits: &Limits) -> h2::client::Builder {
@@ -244,7 +245,7 @@ impl Drop for Running<'_> {
 pub fn fault(error: &h2::Error) -> Fault {
     match error.get_io() {
         Some(io) => Fault::upstream_io(io),
-        None if error.is_reset() => Fault::upstream(Kind::ConnectionReset),
+        None if error.is_reset() && error.is_remote() => Fault::upstream(Kind::ConnectionReset),
         None if error.is_go_away() && error.is_remote() => Fault::upstream(Kind::ConnectionClosed),
         None => Fault::upstream(Kind::ProtocolError),
     }

@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
-use super::pump::{Broken, Ended, Pump};
+use super::pump::{Broken, Ended, Pump, is_too_large};
 use super::serve::{self, Upstreams};
 use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
@@ -29,9 +29,8 @@ pub async fn run(
     mut respond: SendResponse<Bytes>,
 ) {
     let conn = Rc::clone(upstreams.conn());
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let mut exchange = begin(&conn, &parts);
-    edit(&mut parts.headers, &exchange);
     let sent = tokio::select! {
         sent = send(&upstreams, parts, &body, &mut exchange) => sent,
         // The caller went away while we were connecting.
@@ -44,7 +43,7 @@ pub async fn run(
     let limits = conn.worker.config.limits;
     let stream = Stream {
         exchange: &mut exchange,
-        up: Some(Pump::new(body)),
+        up: Some(Pump::new(body, limits)),
         to_upstream,
         response: Some(response),
         respond,
@@ -124,8 +123,7 @@ async fn send(
     }
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
-    let limits = &conn.worker.config.limits;
-    if parts.headers.len() > limits.header_count || size(&parts.headers) > limits.header_bytes {
+    if is_too_large(&parts.headers, &conn.worker.config.limits) {
         return Err(Fault::downstream(Kind::TooLarge));
     }
     if conn.direction == Direction::Outbound && parts.method == Method::CONNECT {
@@ -139,13 +137,9 @@ async fn send(
         // h2 insists on an authority for what calls itself HTTP/2; a request may have none.
         parts.version = Version::HTTP_11;
     }
+    edit(&mut parts.headers, exchange);
     let request = Request::from_parts(parts, ());
     ready.sender.send_request(request, body.is_end_stream()).map_err(|error| serve::fault(&error))
-}
-
-/// The size of a header list as HTTP/2 counts it (RFC 9113, section 6.5.2).
-fn size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
@@ -221,6 +215,10 @@ impl Failure {
             _ => None,
         };
         Self { fault: serve::fault(error), reason }
+    }
+
+    fn too_large(of: fn(Kind) -> Fault) -> Self {
+        Self { fault: of(Kind::TooLarge), reason: None }
     }
 
     const fn cancelled(reason: Reason) -> Self {
@@ -302,6 +300,9 @@ impl Stream<'_> {
                 Poll::Ready(Err(Broken::Source(error))) => {
                     return Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)));
                 }
+                Poll::Ready(Err(Broken::TooLarge)) => {
+                    return Err(Failure::too_large(Fault::downstream));
+                }
                 // It may have answered before it stopped reading; the answer decides.
                 Poll::Ready(Err(Broken::Destination(_))) => {}
             }
@@ -345,6 +346,7 @@ impl Stream<'_> {
                 }
                 Ok(Poll::Ready(()))
             }
+            Poll::Ready(Err(Broken::TooLarge)) => Err(Failure::too_large(Fault::upstream)),
             Poll::Ready(Err(Broken::Source(error))) => {
                 let reason = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
                 Err(Failure::reset(serve::fault(&error), reason))
@@ -359,6 +361,9 @@ impl Stream<'_> {
     fn pass_head(&mut self, response: Response<RecvStream>) -> Result<bool, Failure> {
         let (parts, body) = response.into_parts();
         self.exchange.first_byte();
+        if is_too_large(&parts.headers, &self.limits) {
+            return Err(Failure::too_large(Fault::upstream));
+        }
         self.exchange.answered(parts.status.as_u16());
         if let Some(status) = parts.headers.get("grpc-status").filter(|_| self.exchange.is_grpc) {
             self.exchange.grpc_status(status.as_bytes());
@@ -366,7 +371,7 @@ impl Stream<'_> {
         let is_all = body.is_end_stream();
         match self.respond.send_response(Response::from_parts(parts, ()), is_all) {
             Ok(to_downstream) => {
-                self.down = Some((Pump::new(body), to_downstream));
+                self.down = Some((Pump::new(body, self.limits), to_downstream));
                 Ok(is_all)
             }
             Err(_gone) => Err(Failure::cancelled(Reason::CANCEL)),

@@ -57,6 +57,20 @@ pub fn parse_status(value: &[u8]) -> u32 {
     digits.filter(|_| !value.is_empty()).unwrap_or(UNKNOWN)
 }
 
+/// The code that callers read from an HTTP status where there is no `grpc-status`
+/// (gRPC, "HTTP to gRPC status code mapping").
+#[must_use]
+pub const fn status_of_http(status: u16) -> u32 {
+    match status {
+        400 | 431 => 13, // INTERNAL
+        401 => 16,       // UNAUTHENTICATED
+        403 => 7,        // PERMISSION_DENIED
+        404 => UNIMPLEMENTED,
+        429 | 502 | 503 | 504 => 14, // UNAVAILABLE
+        _ => UNKNOWN,
+    }
+}
+
 /// The method a path names, `package.Service/Method`, if the path has that shape.
 #[must_use]
 pub fn method(path: &[u8]) -> Option<&[u8]> {
@@ -176,6 +190,18 @@ mod tests {
         let (status, found) = ended(Kind::Server, b"/p.S/M", outcome);
         assert_eq!(status, Status::Error);
         assert_eq!(found.last(), Some(&("error.type", "connection_refused".to_owned())));
+    }
+
+    #[test]
+    fn an_http_status_stands_in_for_a_missing_code() {
+        for (status, code) in [
+            (200, "UNKNOWN"),
+            (404, "UNIMPLEMENTED"),
+            (401, "UNAUTHENTICATED"),
+            (503, "UNAVAILABLE"),
+        ] {
+            assert_eq!(code_name(status_of_http(status)), code);
+        }
     }
 
     #[test]
