@@ -1,4 +1,22 @@
-//! spandrel: a sidecar proxy that gives a service distributed tracing without a line of code.
+//! spandrel: a sidecar proxy that gives a service distributed tracing without a line of code in it.
+//!
+//! The folder listing is the request. It comes in by `proxy`, which accepts it, tells its
+//! protocol, relays or serves it, and notes what happens in an `Exchange`. What a span is, and
+//! which headers carry its context, is said by `trace`, which is pure. `export` takes finished
+//! spans to a collector. Everything else stands around that path:
+//!
+//! ```text
+//!             main
+//!          app    cli            5  bind, run, drain; the commands
+//!            config              4  what was typed, and what it means
+//!   proxy   admin   telemetry    3  the data path; probes and numbers; our own logs
+//!            export              2  from finished spans to a collector
+//!   trace     net     metrics    1  contexts and spans; sockets; counters
+//!      direction    drain        0  which way a request goes; how everything stops
+//! ```
+//!
+//! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
+//! request's way through them.
 
 pub mod admin;
 pub mod app;

@@ -5,7 +5,7 @@ use std::future::{Future as _, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +29,7 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 /// How many bytes of one stream may wait to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a peer that was told to leave may take over it once nothing is open any more.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
 const MAX_UPSTREAMS: usize = 8;
 
@@ -78,7 +78,7 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
     let mut idle = IdleWatch::new(limits.idle_timeout);
     let mut draining = pin!(conn.worker.draining());
     let mut is_leaving = false;
-    let mut leaving = Deadline::default();
+    let mut leaving = Leaving::default();
     let mut next = async || {
         poll_fn(|cx| {
             if let Poll::Ready(accepted) = h2.poll_accept(cx) {
@@ -96,10 +96,10 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
                 h2.graceful_shutdown();
                 cx.waker().wake_by_ref();
             }
-            if is_leaving && Rc::strong_count(&upstreams) == 1 {
-                leaving.set(LEAVE_TIMEOUT);
+            if is_leaving && leaving.poll_over(cx, Rc::strong_count(&upstreams) > 1).is_ready() {
+                return Poll::Ready(None);
             }
-            leaving.poll_expired(cx).map(|()| None)
+            Poll::Pending
         })
         .await
     };
@@ -115,6 +115,30 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
             }
             None => break,
         }
+    }
+}
+
+/// The end of a connection whose peer was told to leave.
+#[derive(Default)]
+struct Leaving {
+    deadline: Deadline,
+    has_been_empty: bool,
+}
+
+impl Leaving {
+    /// Ready when no stream has been open for a while: for one to two [`LEAVE_TIMEOUT`]s.
+    fn poll_over(&mut self, cx: &mut Context<'_>, has_streams: bool) -> Poll<()> {
+        self.has_been_empty &= !has_streams;
+        self.deadline.set(LEAVE_TIMEOUT);
+        while self.deadline.poll_expired(cx).is_ready() {
+            if self.has_been_empty {
+                return Poll::Ready(());
+            }
+            self.has_been_empty = !has_streams;
+            self.deadline.clear();
+            self.deadline.set(LEAVE_TIMEOUT);
+        }
+        Poll::Pending
     }
 }
 
