@@ -9,10 +9,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Tracing;
 use super::connection::Conn;
 use super::fault::Fault;
 use super::inflight::Entered;
+use super::{Authority, Tracing};
 use crate::direction::Direction;
 use crate::trace::propagate::{self, BAGGAGE, Injection, TRACESTATE, baggage, tracestate};
 use crate::trace::sample::Decision;
@@ -31,6 +31,8 @@ pub struct Exchange {
     pub injection: Injection,
     tenant: Option<TenantId>,
     is_tenant_written: bool,
+    /// Where the request goes.
+    upstream: Option<Authority>,
     /// Keeps the request findable for the outbound calls it causes.
     _entered: Option<Entered>,
     outcome: Outcome,
@@ -148,6 +150,7 @@ impl Exchange {
             injection: Injection::default(),
             tenant: None,
             is_tenant_written: false,
+            upstream: None,
             _entered: None,
             outcome: Outcome::default(),
             fault: None,
@@ -186,7 +189,12 @@ impl Exchange {
         Some((&self.conn.worker.config.tracing.tenants.header, tenant.as_str()))
     }
 
-    /// Notes which upstream the request goes to, and how long connecting took if that was needed.
+    /// Notes where the request goes.
+    pub fn goes_to(&mut self, upstream: &Authority) {
+        self.upstream = Some(upstream.clone());
+    }
+
+    /// Notes which address the request goes to, and how long connecting took if that was needed.
     pub fn connected(&mut self, peer: SocketAddr, took: Option<Duration>) {
         let Some(live) = &mut self.live else { return };
         if live.kind == Kind::Client {
@@ -255,12 +263,6 @@ impl Exchange {
         }
     }
 
-    /// Which way the request goes.
-    #[must_use]
-    pub fn direction(&self) -> Direction {
-        self.conn.direction
-    }
-
     /// Ends with the last byte of the response, or with the failure that replaced it.
     pub fn end(mut self) {
         self.finish();
@@ -283,11 +285,20 @@ impl Exchange {
         if self.is_grpc && self.fault.is_none() && self.outcome.grpc_status.is_none() {
             self.outcome.grpc_status = self.outcome.status_code.map(rpc::status_of_http);
         }
+        self.log_fault();
         self.outcome.failure = self.fault.map(Fault::failure);
         if let Some(live) = self.live.take() {
             let bytes = (self.request_bytes, self.response_bytes);
             let end = self.response_end.unwrap_or_else(|| worker.clock.now());
             live.end(&self.conn, self.fault, &self.outcome, bytes, end);
+        }
+    }
+
+    fn log_fault(&self) {
+        if let Some(fault) = self.fault {
+            let upstream = self.upstream.as_ref().map(ToString::to_string).unwrap_or_default();
+            let trace_id = self.live.as_ref().map(|live| live.context.trace_id.to_string());
+            fault.log(self.conn.direction, &upstream, &trace_id.unwrap_or_default());
         }
     }
 }

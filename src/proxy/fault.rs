@@ -4,6 +4,7 @@
 
 use h2::Reason;
 
+use crate::direction::Direction;
 use crate::trace::semconv::Failure;
 
 /// A request or connection that failed in or around us.
@@ -235,13 +236,17 @@ impl Fault {
         }
     }
 
-    /// Writes the fault to the log: what the caller can cause at will is for debugging only.
-    pub fn log(self, direction: &'static str, upstream: &str) {
-        let (side, kind) = (self.side.as_str(), self.kind.as_str());
+    /// Writes the fault to the log, with where the request went and which trace it is part of, as
+    /// far as that is known: what the caller can cause at will is for debugging only.
+    pub fn log(self, direction: Direction, upstream: &str, trace_id: &str) {
+        let (direction, side, kind) = (direction.as_str(), self.side.as_str(), self.kind.as_str());
         match self.side {
-            Side::Downstream => tracing::debug!(direction, side, kind, "request failed"),
-            Side::Upstream => tracing::warn!(direction, side, kind, upstream, "request failed"),
-            Side::Proxy => tracing::warn!(direction, side, kind, "request failed"),
+            Side::Downstream => {
+                tracing::debug!(direction, side, kind, upstream, trace_id, "request failed");
+            }
+            Side::Upstream | Side::Proxy => {
+                tracing::warn!(direction, side, kind, upstream, trace_id, "request failed");
+            }
         }
     }
 }

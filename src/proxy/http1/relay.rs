@@ -101,7 +101,7 @@ impl Relay {
                 Next::Over => After::Close,
                 Next::Refused(fault) => {
                     let exchange = Exchange::unreadable(&self.conn);
-                    self.refuse(exchange, fault, Answers::Other, None).await
+                    self.refuse(exchange, fault, Answers::Other).await
                 }
             };
             match after {
@@ -199,10 +199,11 @@ impl Relay {
         };
         let destination = match destination {
             Ok(destination) => destination,
-            Err(fault) => return self.refuse(exchange, fault, answers, None).await,
+            Err(fault) => return self.refuse(exchange, fault, answers).await,
         };
+        exchange.goes_to(&destination);
         if let Err(fault) = self.connect(&destination, &mut exchange).await {
-            return self.refuse(exchange, fault, answers, Some(&destination)).await;
+            return self.refuse(exchange, fault, answers).await;
         }
         if is_outbound && form == Form::Authority {
             self.downstream.buffer.consume(head.end);
@@ -211,7 +212,7 @@ impl Relay {
         let is_persistent = head.is_persistent;
         match self.splice(head, &mut exchange, is_outbound) {
             Ok(body) => self.transfer(exchange, body, answers, is_persistent).await,
-            Err(fault) => self.refuse(exchange, fault, answers, None).await,
+            Err(fault) => self.refuse(exchange, fault, answers).await,
         }
     }
 
@@ -322,10 +323,9 @@ impl Relay {
             && fault.kind != Kind::Cancelled
             && !(is_lost && upstream.is_proven)
         {
-            return self.refuse(exchange, fault, answers, Some(&upstream.target)).await;
+            return self.refuse(exchange, fault, answers).await;
         }
         exchange.fail(fault);
-        fault.log(self.conn.direction.as_str(), &upstream.target.to_string());
         exchange.end();
         match fault.kind {
             Kind::Cancelled => {
@@ -339,16 +339,8 @@ impl Relay {
     }
 
     /// Answers in the place of an upstream that cannot.
-    async fn refuse(
-        &mut self,
-        mut exchange: Exchange,
-        fault: Fault,
-        answers: Answers,
-        upstream: Option<&Authority>,
-    ) -> After {
+    async fn refuse(&mut self, mut exchange: Exchange, fault: Fault, answers: Answers) -> After {
         exchange.refuse(fault);
-        let upstream = upstream.map(ToString::to_string).unwrap_or_default();
-        fault.log(self.conn.direction.as_str(), &upstream);
         let reply = fault.reply().to_http1(answers == Answers::Head);
         let limit = self.conn.worker.config.limits.head_timeout;
         let sent = timeout(limit, write_all(&mut self.downstream, &reply)).await;
@@ -379,7 +371,6 @@ impl Relay {
             return After::Close;
         };
         exchange.fail(fault);
-        fault.log(self.conn.direction.as_str(), "");
         exchange.end();
         upstream.reset();
         After::Reset

@@ -55,7 +55,6 @@ pub async fn run(
     match stream.run().await {
         Ok(()) => exchange.end(),
         Err(Unfinished::Reset(fault)) => {
-            fault.log(conn.direction.as_str(), "");
             exchange.fail(fault);
             exchange.end();
         }
@@ -131,6 +130,7 @@ async fn send(
         return Err(Fault::downstream(Kind::ProtocolError));
     }
     let target = upstream::target(conn, authority.or(host))?;
+    exchange.goes_to(&target);
     let mut ready = upstreams.ready(&target).await?;
     exchange.connected(ready.peer, ready.connecting);
     if parts.uri.authority().is_none() {
@@ -145,7 +145,6 @@ async fn send(
 /// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
 fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, fault: Fault) {
     exchange.refuse(fault);
-    fault.log(exchange.direction().as_str(), "");
     let reply = fault.reply();
     let mut response = Response::new(());
     let headers = response.headers_mut();
