@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use crate::support::PATIENCE;
 use crate::support::collector::Collector;
-use crate::support::peer::{Origin, Peer};
+use crate::support::peer::{Closed, Origin, Peer};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -256,6 +256,27 @@ async fn sigterm_finishes_what_runs_sends_the_spans_and_is_exit_code_0() {
         assert_eq!((left.code, left.out.as_str()), (Some(0), ""), "{left:?}");
     }
     assert_eq!(collector.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_upstream_is_one_log_line_with_where_to_and_which_trace() {
+    let (closed, collector) = (Closed::hold(), Collector::start().await);
+    let (program, inbound) = running(closed.address, collector.address).await;
+    let mut client = Peer::connect(inbound).await;
+    client.send(GET).await;
+    assert!(client.rest().await.starts_with(b"HTTP/1.1 502 "));
+    let trace_id = collector.spans(1).await[0].trace_id.clone();
+    let upstream = closed.address.to_string();
+    let told = spawn_blocking(move || {
+        let line = program.line("request failed");
+        program.signal("-TERM");
+        (line, program.end())
+    });
+    let (line, left) = told.await.expect("it ends");
+    for part in ["inbound", "upstream", "connection_refused", &upstream, &trace_id] {
+        assert!(line.contains(part), "{part} is not in {line}");
+    }
+    assert!(!left.err.iter().any(|line| line.contains("request failed")), "{left:?}");
 }
 
 #[tokio::test]
