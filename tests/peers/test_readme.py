@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PATIENCE = 300
+PATIENCE = 600
 """Seconds for a start in which everything may have to be built first."""
 
 
