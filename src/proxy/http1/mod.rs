@@ -6,3 +6,25 @@ pub mod relay;
 pub mod splice;
 pub mod target;
 pub mod transfer;
+
+use self::framing::FramingError;
+use self::head::HeadError;
+use super::fault::Kind;
+
+impl From<HeadError> for Kind {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Malformed => Self::ProtocolError,
+            HeadError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+impl From<FramingError> for Kind {
+    fn from(error: FramingError) -> Self {
+        match error {
+            FramingError::Chunk => Self::ProtocolError,
+            FramingError::TooLarge => Self::TooLarge,
+        }
+    }
+}

@@ -15,10 +15,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 
 use super::framing::Body;
-use super::head::{Answers, HeadError, HeadLimits, Line, RequestHead, Scan, Version};
+use super::head::{Answers, HeadLimits, Line, RequestHead, Scan, Version};
 use super::splice::{Edits, Origin};
 use super::target::{Form, Target};
-use super::transfer::{self, Ending, Told, Transfer};
+use super::transfer::{Ending, Told, Transfer};
 use crate::direction::Direction;
 use crate::net::buffer::BUFFER_SIZE;
 use crate::net::idle::{Deadline, IdleWatch};
@@ -141,7 +141,9 @@ impl Relay {
                     {
                         Ok(Some(head)) => return Poll::Ready(Next::Request(head)),
                         Ok(None) => deadline.set(limits.head_timeout),
-                        Err(error) => return Poll::Ready(Next::Refused(head_fault(error))),
+                        Err(error) => {
+                            return Poll::Ready(Next::Refused(Fault::downstream(error.into())));
+                        }
                     }
                 }
                 match downstream.poll_fill(cx, limits.header_bytes) {
@@ -264,7 +266,7 @@ impl Relay {
         edits.write(&head, &view, &mut self.out);
         let rest = filled.get(head.end..).unwrap_or_default();
         let mut body = head.body;
-        let with_head = body.advance(rest).map_err(transfer::request_fault)?;
+        let with_head = body.advance(rest).map_err(|e| Fault::downstream(e.into()))?;
         self.out.extend_from_slice(rest.get(..with_head).unwrap_or_default());
         exchange.request_bytes = body.content();
         self.downstream.buffer.consume(head.end + with_head);
@@ -396,11 +398,4 @@ async fn write_all(wire: &mut Wire, mut bytes: &[u8]) -> std::io::Result<()> {
         bytes = bytes.get(count..).unwrap_or_default();
     }
     Ok(())
-}
-
-const fn head_fault(error: HeadError) -> Fault {
-    Fault::downstream(match error {
-        HeadError::Malformed => Kind::ProtocolError,
-        HeadError::TooLarge => Kind::TooLarge,
-    })
 }

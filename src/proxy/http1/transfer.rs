@@ -6,8 +6,8 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::framing::{Body, FramingError};
-use super::head::{Answers, HeadError, HeadLimits, ResponseHead};
+use super::framing::Body;
+use super::head::{Answers, HeadLimits, ResponseHead};
 use crate::net::buffer::{BUFFER_SIZE, STREAM_BUFFER_SIZE};
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
@@ -100,7 +100,7 @@ struct Progress {
 }
 
 impl Progress {
-    const fn new(response_deadline: Deadline) -> Self {
+    fn new() -> Self {
         Self {
             up: Up::Sending,
             down: Down::Head,
@@ -110,7 +110,7 @@ impl Progress {
             is_answering: false,
             is_persistent: false,
             is_half_closed: false,
-            response_deadline,
+            response_deadline: Deadline::default(),
         }
     }
 
@@ -147,7 +147,7 @@ impl Progress {
 impl Transfer<'_> {
     /// Moves both messages until the exchange has ended.
     pub async fn run(mut self) -> Ending {
-        let mut progress = Progress::new(Deadline::default());
+        let mut progress = Progress::new();
         poll_fn(|cx| self.poll(cx, &mut progress)).await
     }
 
@@ -220,7 +220,8 @@ impl Transfer<'_> {
                 }
             } else if !self.downstream.buffer.is_empty() {
                 let filled = self.downstream.buffer.filled();
-                progress.cleared_up = self.request.advance(filled).map_err(request_fault)?;
+                progress.cleared_up =
+                    self.request.advance(filled).map_err(|e| Fault::downstream(e.into()))?;
                 self.exchange.request_bytes = self.request.content();
             } else if self.downstream.is_eof() {
                 progress.up = Up::Cut;
@@ -282,7 +283,8 @@ impl Transfer<'_> {
                 Down::Head | Down::Body(_) if self.upstream.buffer.is_empty() => {}
                 Down::Body(body) => {
                     let filled = self.upstream.buffer.filled();
-                    progress.cleared_down = body.advance(filled).map_err(response_fault)?;
+                    progress.cleared_down =
+                        body.advance(filled).map_err(|e| Fault::upstream(e.into()))?;
                     self.exchange.response_bytes = body.content();
                     continue;
                 }
@@ -313,7 +315,8 @@ impl Transfer<'_> {
             self.exchange.first_byte();
         }
         let filled = self.upstream.buffer.filled();
-        let Some(head) = ResponseHead::parse(filled, self.answers, &limits).map_err(head_fault)?
+        let Some(head) = ResponseHead::parse(filled, self.answers, &limits)
+            .map_err(|e| Fault::upstream(e.into()))?
         else {
             return Ok(false);
         };
@@ -330,7 +333,7 @@ impl Transfer<'_> {
         } else {
             let mut body = head.body;
             let rest = filled.get(head.end..).unwrap_or_default();
-            progress.cleared_down += body.advance(rest).map_err(response_fault)?;
+            progress.cleared_down += body.advance(rest).map_err(|e| Fault::upstream(e.into()))?;
             self.exchange.response_bytes = body.content();
             Down::Body(body)
         };
@@ -372,26 +375,4 @@ impl Transfer<'_> {
             _ => Fault::upstream(Kind::IdleTimeout),
         })
     }
-}
-
-/// The fault behind a request body that is not what its framing says.
-pub(super) const fn request_fault(error: FramingError) -> Fault {
-    Fault::downstream(match error {
-        FramingError::Chunk => Kind::ProtocolError,
-        FramingError::TooLarge => Kind::TooLarge,
-    })
-}
-
-const fn response_fault(error: FramingError) -> Fault {
-    Fault::upstream(match error {
-        FramingError::Chunk => Kind::ProtocolError,
-        FramingError::TooLarge => Kind::TooLarge,
-    })
-}
-
-const fn head_fault(error: HeadError) -> Fault {
-    Fault::upstream(match error {
-        HeadError::Malformed => Kind::ProtocolError,
-        HeadError::TooLarge => Kind::TooLarge,
-    })
 }
