@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::detect::{self, Protocol};
 use super::worker::Worker;
 use super::{http1, http2};
 use crate::direction::Direction;
+use crate::metrics::Counter;
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
 use crate::trace::span::Kind;
@@ -27,6 +29,30 @@ pub struct Conn {
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// Held until the last stream has ended, which may outlive the connection itself.
+    pub place: Place,
+}
+
+/// A place among the connections that may be open, and its part of their number.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+    open: Counter,
+}
+
+impl Place {
+    /// Takes the place of this permit, and counts it in `open` for as long as it is taken.
+    #[must_use]
+    pub fn taken(permit: OwnedSemaphorePermit, open: &Counter) -> Self {
+        open.add(1);
+        Self { _permit: permit, open: open.clone() }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.subtract(1);
+    }
 }
 
 impl Conn {

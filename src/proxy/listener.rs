@@ -4,13 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
-use super::connection::{self, Conn};
+use super::connection::{self, Conn, Place};
 use super::worker::Worker;
 use crate::direction::Direction;
-use crate::metrics::Counter;
 use crate::net;
 
 /// How long accepting pauses when the system has no file descriptors or memory left.
@@ -47,8 +46,10 @@ async fn accept_all(
             Ok((stream, peer)) => {
                 is_exhausted = false;
                 if let Ok(local) = stream.local_addr() {
-                    let conn = Conn { worker: Rc::clone(worker), direction, peer, local };
-                    tokio::task::spawn_local(serve(Rc::new(conn), stream, permit));
+                    let place = Place::taken(permit, worker.counters.connections(direction));
+                    let worker = Rc::clone(worker);
+                    let conn = Rc::new(Conn { worker, direction, peer, local, place });
+                    tokio::task::spawn_local(connection::serve(conn, stream));
                 }
             }
             Err(error) if net::is_exhausted(&error) => {
@@ -60,27 +61,5 @@ async fn accept_all(
             // The peer was gone before we came to it.
             Err(error) => tracing::debug!(%error, "connection lost before it was accepted"),
         }
-    }
-}
-
-async fn serve(conn: Rc<Conn>, stream: TcpStream, permit: OwnedSemaphorePermit) {
-    let _open = Open::count(conn.worker.counters.connections(conn.direction));
-    connection::serve(conn, stream).await;
-    drop(permit);
-}
-
-/// Counts a connection for as long as it lives, however it ends.
-struct Open(Counter);
-
-impl Open {
-    fn count(gauge: &Counter) -> Self {
-        gauge.add(1);
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.subtract(1);
     }
 }

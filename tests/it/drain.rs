@@ -164,6 +164,24 @@ async fn a_stream_of_http_2_that_is_cut_off_has_a_span_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_while_we_drain_has_cancelled() {
+    let mut origin = H2Origin::start().await;
+    let collector = Collector::start().await;
+    let app = TestApp::beside(origin.address, collector.address, &[]);
+    let (mut client, connection) = http2::connect_breakable(app.inbound()).await;
+    let (response, _) = client.send_request(http2::get("/"), true).expect("a request");
+    let _stream = origin.next().await;
+    app.order_stop().await;
+    refusal(app.inbound()).await;
+    connection.abort();
+    drop((client, response));
+    assert_eq!(app.ended().await, End::Drained);
+    let span = collector.spans(1).await.remove(0);
+    assert_eq!(span.attribute("spandrel.fault.kind"), "cancelled", "{span:?}");
+    assert_eq!(span.attribute("spandrel.truncated"), "");
+}
+
+#[tokio::test]
 async fn an_idle_http_2_connection_does_not_delay_the_end() {
     let (mut origin, collector) = (H2Origin::start().await, Collector::start().await);
     let app = TestApp::beside(origin.address, collector.address, &[]);
