@@ -21,13 +21,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::metrics::Registry;
+use crate::net::accept::accept;
 
 /// Connections that one admin listener serves at a time; others wait.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a connection may last: one request and its answer.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long accepting pauses when the system has nothing left to give.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
 /// The settings of the admin listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,16 +95,8 @@ impl State {
 pub async fn serve(listener: TcpListener, surface: Surface, state: Arc<State>) {
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                drop(tokio::spawn(answer(stream, surface, Arc::clone(&state), permit)));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "admin connection not accepted");
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
-            }
-        }
+        let (stream, permit) = accept(&listener, &room).await;
+        drop(tokio::spawn(answer(stream, surface, Arc::clone(&state), permit)));
     }
 }
 

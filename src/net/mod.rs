@@ -1,5 +1,6 @@
 //! Sockets: options, buffers and timers. Knows bytes and addresses, nothing of HTTP.
 
+pub mod accept;
 pub mod buffer;
 pub mod clock;
 pub mod idle;
