@@ -171,6 +171,34 @@ pub fn init(
 }
 
 impl Telemetry {
+    /// Begins to send the numbers of `registry` if `config` asks for it, over sockets that
+    /// `control` looks after. Logs, of which a process has one kind only, stay as they are: this
+    /// is for those who run several sidecars in one process.
+    ///
+    /// # Errors
+    /// When the settings of the endpoint cannot be used.
+    pub fn metrics_only(
+        config: &Config,
+        otlp: &Otlp,
+        resource: &Resource,
+        registry: &Arc<Registry>,
+        control: &Handle,
+    ) -> Result<Self, TelemetryError> {
+        let mut telemetry = Self { logs: None, metrics: None, flusher: None };
+        if config.metrics_to_otlp {
+            let reader = PeriodicReader::builder(metric_exporter(otlp, control)?)
+                .with_interval(config.metrics_interval)
+                .build();
+            let provider = SdkMeterProvider::builder()
+                .with_resource(sdk_resource(resource))
+                .with_reader(reader)
+                .build();
+            observe(&provider.meter(SCOPE), registry);
+            telemetry.metrics = Some(provider);
+        }
+        Ok(telemetry)
+    }
+
     fn new(
         config: &Config,
         otlp: &Otlp,
@@ -178,23 +206,13 @@ impl Telemetry {
         registry: &Arc<Registry>,
         control: &Handle,
     ) -> Result<Self, TelemetryError> {
-        let resource = sdk_resource(resource);
-        let mut telemetry = Self { logs: None, metrics: None, flusher: None };
+        let mut telemetry = Self::metrics_only(config, otlp, resource, registry, control)?;
         if config.logs_to_otlp {
             let provider = SdkLoggerProvider::builder()
-                .with_resource(resource.clone())
+                .with_resource(sdk_resource(resource))
                 .with_batch_exporter(log_exporter(otlp, control)?)
                 .build();
             telemetry.logs = Some(provider);
-        }
-        if config.metrics_to_otlp {
-            let reader = PeriodicReader::builder(metric_exporter(otlp, control)?)
-                .with_interval(config.metrics_interval)
-                .build();
-            let provider =
-                SdkMeterProvider::builder().with_resource(resource).with_reader(reader).build();
-            observe(&provider.meter(SCOPE), registry);
-            telemetry.metrics = Some(provider);
         }
         Ok(telemetry)
     }
@@ -518,6 +536,34 @@ mod tests {
             let resource = request.resource_metrics[0].resource.as_ref().expect("it has one");
             assert!(resource.attributes.iter().any(|a| a.key == "service.name"));
         }
+    }
+
+    #[tokio::test]
+    async fn sidecars_of_one_process_send_numbers_of_their_own_and_no_logs() {
+        let mut collector = Collector::start(Protocol::HttpProtobuf, vec![]).await;
+        let otlp = Otlp { base_url: format!("http://{}", collector.address), ..Otlp::default() };
+        for (name, count) in [("orders", 7), ("users", 3)] {
+            let (resource, registry) = (Resource::new(Some(name), &[]), Arc::default());
+            Registry::counter(&registry, crate::metrics::REQUESTS, &[]).add(count);
+            let control = Handle::current();
+            let telemetry =
+                Telemetry::metrics_only(&config(), &otlp, &resource, &registry, &control)
+                    .expect("the settings are good");
+            assert!(telemetry.logs.is_none(), "logs are of the whole process");
+            telemetry.shutdown(PATIENCE).await;
+            let request: ExportMetricsServiceRequest =
+                Message::decode(&collector.next().await.body()[..]).expect("a request");
+            let point = value(&request, "spandrel.requests").expect("the counter is there");
+            let count = i64::try_from(count).expect("a small number");
+            assert_eq!(point.value, Some(proto::number_data_point::Value::AsInt(count)));
+            assert!(format!("{:?}", request.resource_metrics[0].resource).contains(name));
+        }
+        let silent = Config { metrics_to_otlp: false, ..config() };
+        let (resource, registry) = (Resource::default(), Arc::default());
+        let quiet =
+            Telemetry::metrics_only(&silent, &otlp, &resource, &registry, &Handle::current());
+        assert!(quiet.expect("the settings are good").metrics.is_none());
+        assert_eq!(collector.waiting(), 0);
     }
 
     #[tokio::test]
