@@ -255,6 +255,31 @@ impl Kind {
     }
 }
 
+/// The length of time that a text outside the settings means, such as `20s`, from `min` to `max`
+/// milliseconds.
+///
+/// # Errors
+/// When it means none; the error says what was expected and what was found.
+pub fn duration(text: &str, min: u64, max: u64) -> Result<Duration, String> {
+    let kind = Kind::Duration(min, max);
+    match kind.parse(text) {
+        Some(Value::Duration(time)) => Ok(time),
+        _ => Err(format!("expected {}, found {}", kind.expected(), quoted(text))),
+    }
+}
+
+/// The bytes that a text outside the settings means, such as `64MiB`, from `min` to `max`.
+///
+/// # Errors
+/// When it means none; the error says what was expected and what was found.
+pub fn bytes_of(text: &str, min: u64, max: u64) -> Result<u64, String> {
+    let kind = Kind::Bytes(min, max);
+    match kind.parse(text) {
+        Some(Value::Number(bytes)) => Ok(bytes),
+        _ => Err(format!("expected {}, found {}", kind.expected(), quoted(text))),
+    }
+}
+
 /// A text as an error repeats it: short, on one line, in backquotes.
 pub(super) fn quoted(text: &str) -> String {
     if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", shortened(text)) }
@@ -456,6 +481,16 @@ mod tests {
         check(Kind::Duration(1, 86_400_000), &good, &bad);
         check(Kind::Duration(0, 1_000), &[("0h", "0s"), ("1s", "1s")], &["1001ms"]);
         check(Kind::Duration(0, u64::MAX), &[], &["99999999999999999999s", "5124095576031h"]);
+    }
+
+    #[test]
+    fn a_time_outside_the_settings_is_read_like_one_inside() {
+        assert_eq!(duration("20s", 1_000, 60_000), Ok(Duration::from_secs(20)));
+        for (text, found) in [("500ms", "`500ms`"), ("20", "`20`"), ("", "nothing")] {
+            let error = duration(text, 1_000, 60_000).unwrap_err();
+            let expected = "expected a duration from 1s to 1m such as 500ms, 15s, 5m or 1h, found ";
+            assert_eq!(error, format!("{expected}{found}"));
+        }
     }
 
     #[test]
