@@ -23,7 +23,7 @@ pub use batch::Pipeline;
 pub use encode::Encoder;
 pub use otlp::headers;
 pub use queue::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
-pub use transport::{Answer, SendError, Transport, roots, uri};
+pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
 use crate::metrics::Registry;
 use crate::trace::resource::Resource;

@@ -1,4 +1,4 @@
-//! The HTTP client that all telemetry leaves by.
+//! The HTTP client that all telemetry leaves by, and that traces are read with.
 //!
 //! One request, one answer, read to its end: a bounded body and its trailers, within a bounded
 //! time. What the answer means is decided elsewhere. TLS is set up only where the URL asks for
@@ -25,7 +25,7 @@ use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::{ExportError, Otlp, Protocol};
 
-/// The longest body of an answer that is read, in bytes.
+/// The longest body that a collector's answer may have, in bytes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
 
 /// An HTTP/2 connection with an open request and no sign of life for this long is asked for one,
@@ -39,14 +39,27 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client for one destination. Clones share their connections.
 #[derive(Clone)]
-pub struct Transport(BoxCloneSyncService<Request<Bytes>, Answer, BoxError>);
+pub struct Transport {
+    service: BoxCloneSyncService<Request<Bytes>, Answer, BoxError>,
+    /// The longest body of an answer that is read, in bytes.
+    longest: usize,
+}
+
+/// The bounds of one exchange, within the time that [`Otlp::timeout`] gives the whole of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The longest body of an answer that is read, in bytes.
+    pub answer: usize,
+    /// How long connecting may take; `None` for as long as the whole exchange.
+    pub connect: Option<Duration>,
+}
 
 /// A response, read to its end.
 #[derive(Debug)]
 pub struct Answer {
     /// Status and headers.
     pub head: http::response::Parts,
-    /// The body; never more than 4 MiB.
+    /// The body; never longer than [`Bounds::answer`].
     pub body: Bytes,
     /// The trailers; often none.
     pub trailers: HeaderMap,
@@ -55,8 +68,8 @@ pub struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum SendError {
-    /// The answer's body is longer than it may be.
-    TooLong,
+    /// The answer's body is longer than this many bytes.
+    TooLong(usize),
     /// No connection, no answer in time, or the connection broke; in words for people.
     Failed(String),
 }
@@ -64,13 +77,20 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "the answer is longer than {MAX_ANSWER} bytes"),
+            Self::TooLong(most) => write!(f, "the answer is longer than {most} bytes"),
             Self::Failed(reason) => f.write_str(reason),
         }
     }
 }
 
 impl std::error::Error for SendError {}
+
+impl Default for Bounds {
+    /// What suits a collector, whose answers are short.
+    fn default() -> Self {
+        Self { answer: MAX_ANSWER, connect: None }
+    }
+}
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,17 +104,29 @@ impl Transport {
     /// # Errors
     /// When a certificate or key that TLS needs cannot be read or used.
     pub fn new(otlp: &Otlp, uri: &Uri) -> Result<Self, ExportError> {
+        Self::bounded(otlp, uri, Bounds::default())
+    }
+
+    /// The same with bounds of its own.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn bounded(otlp: &Otlp, uri: &Uri, bounds: Bounds) -> Result<Self, ExportError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
+        tcp.set_connect_timeout(bounds.connect);
         tcp.enforce_http(false);
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            Ok(Self::over(tls_connector(otlp, tcp)?, otlp))
+            Ok(Self::over(tls_connector(otlp, tcp)?, otlp, bounds.answer))
         } else {
-            Ok(Self::over(tcp, otlp))
+            Ok(Self::over(tcp, otlp, bounds.answer))
         }
     }
 
-    fn over(connector: impl Connect + Clone + Send + Sync + 'static, otlp: &Otlp) -> Self {
+    fn over<C>(connector: C, otlp: &Otlp, longest: usize) -> Self
+    where
+        C: Connect + Clone + Send + Sync + 'static,
+    {
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -106,8 +138,8 @@ impl Transport {
         // The limit is around the whole exchange, because an answer can also stop half way.
         let service = ServiceBuilder::new()
             .timeout(otlp.timeout)
-            .service_fn(move |request| exchange(client.clone(), request));
-        Self(BoxCloneSyncService::new(service))
+            .service_fn(move |request| exchange(client.clone(), request, longest));
+        Self { service: BoxCloneSyncService::new(service), longest }
     }
 
     /// Sends a request and reads the whole answer.
@@ -115,9 +147,9 @@ impl Transport {
     /// # Errors
     /// When there is none, or it is too long.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Answer, SendError> {
-        self.0.clone().oneshot(request).await.map_err(|error| {
+        self.service.clone().oneshot(request).await.map_err(|error| {
             if error.is::<LengthLimitError>() {
-                SendError::TooLong
+                SendError::TooLong(self.longest)
             } else {
                 SendError::Failed(chain(&*error))
             }
@@ -128,6 +160,7 @@ impl Transport {
 async fn exchange<C>(
     client: Client<C, Full<Bytes>>,
     request: Request<Bytes>,
+    longest: usize,
 ) -> Result<Answer, BoxError>
 where
     C: Connect + Clone + Send + Sync + 'static,
@@ -135,7 +168,7 @@ where
     let response = client.request(request.map(Full::new)).await?;
     let (head, body) = response.into_parts();
     #[expect(clippy::disallowed_methods, reason = "the body is limited")]
-    let body = Limited::new(body, MAX_ANSWER).collect().await?;
+    let body = Limited::new(body, longest).collect().await?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     Ok(Answer { head, body: body.to_bytes(), trailers })
 }

@@ -59,7 +59,7 @@ impl Grpc {
         *request.headers_mut() = self.headers.clone();
         super::classify(match self.transport.send(request).await {
             Ok(answer) => reply(&answer),
-            Err(SendError::TooLong) => Reply::TooLong,
+            Err(SendError::TooLong(_)) => Reply::TooLong,
             Err(SendError::Failed(reason)) => Reply::None(reason),
         })
     }

@@ -40,7 +40,7 @@ impl Http {
                 let after = retry_after(&head.headers);
                 Reply::Http { status: head.status.as_u16(), after, body }
             }
-            Err(SendError::TooLong) => Reply::TooLong,
+            Err(SendError::TooLong(_)) => Reply::TooLong,
             Err(SendError::Failed(reason)) => Reply::None(reason),
         })
     }
