@@ -6,19 +6,22 @@
 //! spans to a collector. Everything else stands around that path:
 //!
 //! ```text
-//!             main
-//!          app    cli            5  bind, run, drain; the commands
-//!            config              4  what was typed, and what it means
-//!   proxy   admin   telemetry    3  the data path; probes and numbers; our own logs
-//!            export              2  from finished spans to a collector
-//!   trace     net     metrics    1  contexts and spans; sockets; counters
-//!      direction    drain        0  which way a request goes; how everything stops
+//!               main
+//!               demo                 6  a shop, its sidecars and its customers
+//!            app    cli              5  bind, run, drain; the commands
+//!              config                4  what was typed, and what it means
+//!     proxy   admin   telemetry      3  the data path; probes and numbers; our own logs;
+//!         view    explore               the embedded backend; traces on the terminal
+//!        export    analysis          2  from spans to a collector; what traces tell
+//!     trace     net     metrics      1  contexts and spans; sockets; counters
+//!        direction    drain          0  which way a request goes; how everything stops
 //! ```
 //!
 //! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
 //! request's way through them.
 
 pub mod admin;
+pub mod analysis;
 pub mod app;
 pub mod cli;
 pub mod config;

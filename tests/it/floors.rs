@@ -7,7 +7,7 @@ use crate::support::sources::{Source, sources};
 const FLOORS: [&[&str]; 7] = [
     &["direction", "drain"],
     &["trace", "net", "metrics"],
-    &["export"],
+    &["export", "analysis"],
     &["telemetry", "proxy", "admin"],
     &["config"],
     &["app", "cli"],
