@@ -33,3 +33,4 @@ pub mod net;
 pub mod proxy;
 pub mod telemetry;
 pub mod trace;
+pub mod view;

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 7] = [
     &["direction", "drain"],
     &["trace", "net", "metrics"],
     &["export", "analysis"],
-    &["telemetry", "proxy", "admin"],
+    &["telemetry", "proxy", "admin", "view"],
     &["config"],
     &["app", "cli"],
     &["main"],

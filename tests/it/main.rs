@@ -31,3 +31,5 @@ mod smuggling;
 mod spans;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod view;
