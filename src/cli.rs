@@ -4,9 +4,12 @@
 //! that an error reads the same whether a value came from a flag, a variable or the file.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::config::{Config, ConfigError, Environment};
+use crate::config::{Config, ConfigError, Environment, value};
+use crate::explore::{self, Drawing, Question, Request};
 
 /// Exit code: done.
 pub const EXIT_DONE: u8 = 0;
@@ -41,6 +44,145 @@ pub enum Command {
     /// Nothing is started. The exit code is 0 if `run` would accept the settings, or 2 with every
     /// problem on a line of its own: the file and line, the key, and what was expected.
     Check(RunArgs),
+    /// Receive spans over OTLP, keep the newest, and show them on a page.
+    ///
+    /// For a laptop or a test: it takes what spandrel and every OpenTelemetry SDK send to ports
+    /// 4317 and 4318 of this machine, and keeps it in memory. Keep traces for production in an
+    /// OpenTelemetry Collector, Jaeger or Tempo.
+    View(ViewArgs),
+    /// Look at traces from the terminal: those of `view`, or of Jaeger.
+    #[command(subcommand)]
+    Trace(TraceCommand),
+    /// Print who calls whom, as Mermaid or DOT.
+    Graph(GraphArgs),
+    /// Start a shop of five services without tracing code, a sidecar beside each, and the page
+    /// that shows what they do.
+    ///
+    /// Everything runs in this process, on loopback, until Ctrl-C or for `--duration`.
+    Demo(DemoArgs),
+}
+
+/// What `trace` can do.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Subcommand)]
+pub enum TraceCommand {
+    /// List the newest traces.
+    List(ListArgs),
+    /// Draw one trace: its spans in time, the critical path, and the hop to look at.
+    Show(ShowArgs),
+    /// List the services that have traces.
+    Services(SourceArgs),
+}
+
+/// The flags of `view`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ViewArgs {
+    /// Where the page and its API are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:16030")]
+    pub page: SocketAddr,
+    /// Where OTLP over gRPC is received.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4317")]
+    pub grpc: SocketAddr,
+    /// Where OTLP over HTTP is received.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4318")]
+    pub http: SocketAddr,
+    /// The most memory that traces take up; the oldest make room.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = memory)]
+    pub memory: u64,
+}
+
+/// The memory that `view` may be given, in bytes.
+fn memory(text: &str) -> Result<u64, String> {
+    value::bytes_of(text, 1 << 20, 1 << 40)
+}
+
+/// Where traces are read from.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct SourceArgs {
+    /// `spandrel view`, or the query port of Jaeger (`http://jaeger:16686`).
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:16030")]
+    pub from: String,
+    /// Print JSON, for machines.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The shortest duration of the traces that are listed: up to a day.
+fn least(text: &str) -> Result<Duration, String> {
+    value::duration(text, 0, 24 * 60 * 60 * 1_000)
+}
+
+/// The number of traces that are looked at.
+fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=explore::MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("expected a whole number from 1 to {}", explore::MAX_LIMIT))
+}
+
+/// The flags of `trace list`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ListArgs {
+    /// Where they are read from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// Only traces with a span of this service.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only traces that took at least this long, such as `250ms`.
+    #[arg(long, value_name = "TIME", value_parser = least)]
+    pub min: Option<Duration>,
+    /// Only traces with an error.
+    #[arg(long)]
+    pub errors: bool,
+    /// How many traces.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = limit)]
+    pub limit: usize,
+}
+
+/// The flags of `trace show`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct ShowArgs {
+    /// The trace's id of 32 hexadecimal digits.
+    #[arg(value_name = "TRACE")]
+    pub id: String,
+    /// Where they are read from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// The flags of `graph`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct GraphArgs {
+    /// Where they are read from.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// The language of the drawing.
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+    pub format: GraphFormat,
+    /// How many traces are looked at, newest first.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = limit)]
+    pub limit: usize,
+}
+
+/// The languages that a graph can be printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum GraphFormat {
+    /// For Markdown pages.
+    Mermaid,
+    /// For Graphviz.
+    Dot,
+}
+
+/// The flags of `demo`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct DemoArgs {
+    /// End after this time, such as `20s`, with a short report; without it, Ctrl-C ends.
+    #[arg(long, value_name = "TIME")]
+    pub duration: Option<String>,
+    /// Stop the load after this many requests, and keep the page until the end.
+    #[arg(long, value_name = "N")]
+    pub requests: Option<u64>,
+    /// Serve no page.
+    #[arg(long)]
+    pub no_page: bool,
 }
 
 /// The flags of `run` and `check`.
@@ -86,6 +228,39 @@ pub fn flags(args: &RunArgs) -> Vec<(&'static str, &str)> {
         ("workers", &args.workers),
     ];
     all.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?))).collect()
+}
+
+impl SourceArgs {
+    fn request(self, question: Question) -> Request {
+        Request { from: self.from, json: self.json, question }
+    }
+}
+
+impl TraceCommand {
+    /// What is to be asked, and of whom.
+    #[must_use]
+    pub fn into_request(self) -> Request {
+        match self {
+            Self::List(ListArgs { source, service, min, errors, limit }) => {
+                let filter = explore::Filter { service, min, errors, limit };
+                source.request(Question::List(filter))
+            }
+            Self::Show(args) => args.source.request(Question::Show(args.id)),
+            Self::Services(source) => source.request(Question::Services),
+        }
+    }
+}
+
+impl GraphArgs {
+    /// What is to be asked, and of whom.
+    #[must_use]
+    pub fn into_request(self) -> Request {
+        let drawing = match self.format {
+            GraphFormat::Mermaid => Drawing::Mermaid,
+            GraphFormat::Dot => Drawing::Dot,
+        };
+        self.source.request(Question::Graph { drawing, limit: self.limit })
+    }
 }
 
 /// The configuration that the flags, their file and the environment amount to.
@@ -163,10 +338,33 @@ mod tests {
 
     #[test]
     fn only_commands_and_flags_that_exist_are_taken() {
-        for line in ["spandrel", "spandrel demo", "spandrel run --port 1", "spandrel run a.yaml"] {
+        for line in ["spandrel", "spandrel run --port 1", "spandrel run a.yaml"] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }
         assert_eq!(parsed("spandrel --version").unwrap_err().exit_code(), 0);
+    }
+
+    #[test]
+    fn questions_about_traces_are_asked_as_typed() {
+        let asked = |line: &str| match parsed(line).unwrap().command {
+            Command::Trace(command) => command.into_request(),
+            Command::Graph(args) => args.into_request(),
+            _ => unreachable!("the line asks for traces"),
+        };
+        let all = asked("spandrel trace list --service a --min 250ms --errors --limit 7 --json");
+        let (service, min) = (Some("a".to_owned()), Some(Duration::from_millis(250)));
+        let filter = explore::Filter { service, min, errors: true, limit: 7 };
+        assert_eq!((all.question, all.json), (Question::List(filter), true));
+        let show = asked("spandrel trace show 0af7 --from http://jaeger:16686");
+        assert_eq!(show.from, "http://jaeger:16686");
+        assert_eq!((show.question, show.json), (Question::Show("0af7".to_owned()), false));
+        assert_eq!(asked("spandrel trace services").question, Question::Services);
+        let graph = Question::Graph { drawing: Drawing::Dot, limit: 1_000 };
+        assert_eq!(asked("spandrel graph --format dot").question, graph);
+        for wrong in ["--limit 0", "--limit 2001", "--limit x", "--min fast", "--min 2d"] {
+            let error = parsed(&format!("spandrel trace list {wrong}")).unwrap_err();
+            assert!(error.to_string().contains(": expected a "), "{error}");
+        }
     }
 
     #[test]

@@ -1,105 +1,16 @@
 //! The program itself: its exit codes, what it says, and its signals.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 
 use tokio::task::spawn_blocking;
 
-use crate::support::PATIENCE;
 use crate::support::collector::Collector;
 use crate::support::peer::{Closed, Origin, Peer};
+use crate::support::program::Program;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-
-/// The program as it runs; it is killed with this.
-struct Program {
-    child: Child,
-    /// The lines of standard error.
-    lines: Receiver<String>,
-}
-
-/// What a program has left behind.
-#[derive(Debug)]
-struct Left {
-    code: Option<i32>,
-    out: String,
-    err: Vec<String>,
-}
-
-impl Program {
-    /// Starts it with these arguments and variables, and no other variables of its own.
-    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_spandrel"))
-            .args(arguments)
-            .env_clear()
-            .envs(variables.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program is built");
-        let err = BufReader::new(child.stderr.take().expect("it is piped"));
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in err.lines() {
-                let sent = line.ok().map(|line| sender.send(line));
-                if !matches!(sent, Some(Ok(()))) {
-                    break;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// The next line that contains `text`.
-    fn line(&self, text: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no line with {text}, {error}: {seen:#?}"),
-            }
-        }
-    }
-
-    /// Sends a signal, by name.
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        let killed = Command::new("kill").args([name, &id]).status().expect("there is `kill`");
-        assert!(killed.success());
-    }
-
-    /// Waits for its end.
-    fn end(mut self) -> Left {
-        let mut err = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => err.push(line),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("it does not end: {err:#?}"),
-            }
-        }
-        let mut out = String::new();
-        let stdout = self.child.stdout.as_mut().expect("it is piped");
-        stdout.read_to_string(&mut out).expect("UTF-8");
-        let code = self.child.wait().expect("it runs").code();
-        Left { code, out, err }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
 
 /// A file of settings that is removed with the test.
 struct File(PathBuf);

@@ -4,13 +4,14 @@ use crate::support::sources::{Source, sources};
 
 /// The floors, from the ground up. A module may use what lies below it; those of one floor do not
 /// know each other.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 8] = [
     &["direction", "drain"],
     &["trace", "net", "metrics"],
     &["export", "analysis"],
-    &["telemetry", "proxy", "admin", "view"],
+    &["telemetry", "proxy", "admin", "view", "explore"],
     &["config"],
     &["app", "cli"],
+    &["demo"],
     &["main"],
 ];
 

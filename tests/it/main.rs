@@ -10,7 +10,11 @@ mod cli;
 #[cfg(test)]
 mod context;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod explore;
 #[cfg(test)]
 mod export;
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod app;
 pub(crate) mod collector;
 pub(crate) mod http2;
 pub(crate) mod peer;
+pub(crate) mod program;
 pub(crate) mod sources;
 
 use std::time::Duration;
