@@ -5,7 +5,7 @@ package that is missing makes the tests fail; nothing is skipped and nothing is 
 """
 
 import os
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
@@ -15,11 +15,13 @@ from support.apps.rpc import RpcApp
 from support.apps.scripted import ScriptedApp
 from support.apps.web import WebApp
 from support.apps.websocket import WebSocketApp
+from support.browser import NARROW, WIDE, Browser
 from support.collector import PROTOCOLS, Collector
 from support.load import Load
 from support.loop import Loop
 from support.ports import FullPort, ReservedPort
 from support.sidecar import Plan, Sidecar, find_binary
+from support.view import View
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
@@ -56,6 +58,13 @@ def sidecar(binary, collector, tmp_path):
     yield from sidecars(binary, collector, tmp_path)
 
 
+@pytest.fixture
+def view(binary, tmp_path):
+    """A `spandrel view`."""
+    with View(binary, tmp_path) as view:
+        yield view
+
+
 @pytest.fixture(scope="module")
 def module_collector():
     """A collector for all the tests of a file."""
@@ -78,6 +87,12 @@ def sidecars(binary, collector, folder):
             return stack.enter_context(Sidecar(binary, plan, collector, folder))
 
         yield start
+
+
+@pytest.fixture
+def sidecars_of(binary, tmp_path):
+    """Starts sidecars that send to another collector: `with sidecars_of(jaeger) as sidecar`."""
+    return contextmanager(lambda collector: sidecars(binary, collector, tmp_path))
 
 
 @pytest.fixture
@@ -148,3 +163,16 @@ def full_port():
     """A port on which connecting hangs."""
     with closing(FullPort()) as port:
         yield port.number
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium; not for longer, as no other loop runs in this thread while it does."""
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])
+def size(request):
+    """The sizes of screens that the page is made for."""
+    return request.param

@@ -1,38 +1,49 @@
-"""The README's start, typed as it stands, gives a span in a collector."""
+"""The README's start, typed as it stands, gives a trace of a request."""
 
+import json
 import os
 import pathlib
 import re
 import signal
 import subprocess
-import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 600
 """Seconds for a start in which everything may have to be built first."""
+STEP = 0.2
+"""Seconds between two looks whether the trace is there."""
 
 
-def start():
-    """The commands of the README's start."""
+def commands(name):
+    """The commands of a block of the README."""
     text = (ROOT / "README.md").read_text()
-    return re.search(r"<!-- start -->\n```sh\n(.*?)```\n<!-- end -->", text, re.DOTALL)[1]
+    return re.search(rf"<!-- {name} -->\n```sh\n(.*?)```\n<!-- end -->", text, re.DOTALL)[1]
 
 
-def test_the_start_of_the_readme_gives_a_span_for_a_request():
+def typed(text):
+    """What a shell prints for these commands."""
+    done = subprocess.run(["bash", "-ec", text], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def test_the_start_of_the_readme_gives_a_trace_of_a_request():
     with subprocess.Popen(
-        ["bash", "-ec", f"{start()}\nwait"],
+        ["bash", "-ec", f"{commands('start')}\necho started\nwait"],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as shell:
-        too_late = threading.Timer(PATIENCE, os.killpg, (shell.pid, signal.SIGKILL))
-        too_late.start()
+        deadline = time.monotonic() + PATIENCE
         try:
-            span = next((line for line in shell.stdout if "  SERVER  GET  trace " in line), "")
+            assert any(line == "started\n" for line in shell.stdout)
+            look = commands("look")
+            while "files GET" not in typed(look) and time.monotonic() < deadline:
+                time.sleep(STEP)
+            listed = json.loads(typed(f"{look.strip()} --json"))["traces"]
+            shown = typed(f"target/release/spandrel trace show {listed[0]['id']}")
         finally:
-            too_late.cancel()
             os.killpg(shell.pid, signal.SIGTERM)
-    assert span.startswith("files  SERVER  GET  trace ")
-    assert "http.response.status_code=200" in span
-    assert "url.path=/" in span
+    assert [trace["service"] for trace in listed] == ["files"]
+    assert "files GET" in shown

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from .collector import HTTP
+from .memory import most_resident
 from .metrics import Books, Metrics
 from .ports import HOST, free_port
 from .waiting import DEADLINE, eventually
@@ -126,9 +127,7 @@ class Sidecar:
 
     def peak_memory(self):
         """The most resident memory that the process ever had, in bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
+        return most_resident(self.pid)
 
     def stderr(self):
         """What it has written."""
