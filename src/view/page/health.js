@@ -134,6 +134,8 @@ function facts(view) {
   return [
     fact("Spans received", count(view.spans_received)),
     fact("Spans kept", count(view.spans_kept)),
+    fact("Spans that made room", count(view.spans_evicted)),
+    fact("Spans that came again", count(view.spans_repeated)),
     fact("Spans refused", bad(view.spans_refused > 0, count(view.spans_refused))),
     fact("Requests refused", bad(view.requests_refused > 0, count(view.requests_refused))),
     fact("Traces kept", count(view.traces_kept)),
