@@ -36,6 +36,7 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 struct Words {
     headline: String,
+    is_bottleneck: bool,
     span: String,
     service: Arc<str>,
     time_us: f64,
@@ -202,6 +203,7 @@ impl<'s> Reading<'s> {
         };
         Words {
             headline: verdict.headline,
+            is_bottleneck: verdict.is_bottleneck,
             span: self.id(verdict.span),
             service: verdict.service,
             time_us: micros(verdict.time),

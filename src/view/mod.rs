@@ -96,6 +96,7 @@ struct Backend {
     room: Arc<Semaphore>,
     clock: Clock,
     started: u64,
+    addresses: Addresses,
 }
 
 #[derive(Debug)]
@@ -136,12 +137,13 @@ impl View {
             sidecars: Sidecars::default(),
             refused_requests: 0,
         };
+        let addresses = Addresses {
+            page: page.as_ref().map(|(address, _)| *address),
+            grpc: grpc_address,
+            http: http_address,
+        };
         Ok(Self {
-            addresses: Addresses {
-                page: page.as_ref().map(|(address, _)| *address),
-                grpc: grpc_address,
-                http: http_address,
-            },
+            addresses,
             page: page.map(|(_, listener)| listener),
             grpc,
             http,
@@ -150,6 +152,7 @@ impl View {
                 room: Arc::new(Semaphore::new(receive::body::MAX_BODIES)),
                 started: clock.now(),
                 clock,
+                addresses,
             }),
         })
     }

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from support.collector import HTTP
 from support.made import Made, MadeTrace, order
 from support.view import View
 
@@ -114,7 +115,9 @@ def test_a_server_that_is_gone_is_said_until_it_is_back(browser, binary, tmp_pat
 def test_a_page_without_traces_says_how_to_send_some(browser, view, size):
     with browser.open(view.url, size) as reader:
         reader.go("#/traces")
-        expect(reader.find(".welcome")).to_contain_text("OTEL_EXPORTER_OTLP_ENDPOINT=")
+        expect(reader.find(".welcome")).to_contain_text(
+            f"OTEL_EXPORTER_OTLP_ENDPOINT={view.endpoint(HTTP)}"
+        )
         expect(reader.find(".welcome")).to_contain_text("spandrel run ")
         view.send(order())
         expect(reader.rows).to_have_count(1)

@@ -48,6 +48,8 @@ pub struct Verdict {
     pub time: u64,
     /// That time as a part of the root's duration: more than 0, at most 1.
     pub share: f64,
+    /// Whether that is enough of it for the span to be called the bottleneck.
+    pub is_bottleneck: bool,
     /// Whether the most part of the time was the answer on its way, as of a stream of events:
     /// then no hop held anybody up.
     pub is_stream: bool,
@@ -112,12 +114,14 @@ impl Verdict {
         let is_longest = |span: &usize| at(&times.critical_time, *span) == time;
         let span = tree.order.iter().copied().find(is_longest)?;
         let look = Look::new(tree, times, facts)?;
+        let is_stream = look.stream().is_some();
         let mut notes = siblings::notes(&look);
         notes.extend(faults::notes(&look, span));
         notes.sort_by_key(|note| note.kind);
         Some(Self {
             headline: look.stream().unwrap_or_else(|| look.headline(span, time)),
-            is_stream: look.stream().is_some(),
+            is_bottleneck: !is_stream && time >= look.whole / WORTH_BLAME,
+            is_stream,
             span,
             service: Arc::clone(&facts.get(span)?.service),
             time,

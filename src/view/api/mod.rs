@@ -53,7 +53,7 @@ pub(super) fn answer<B>(backend: &Backend, request: &Request<B>) -> Response<Ful
 fn body(state: &mut State, backend: &Backend, path: &str, query: &str) -> Result<Bytes, Refusal> {
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts.as_slice() {
-        ["api", "traces"] => json(&traces::list(&mut state.store, query)?),
+        ["api", "traces"] => json(&traces::list(&mut state.store, backend.addresses, query)?),
         ["api", "traces", id] => json(&trace::whole(&state.store, known(id)?)?),
         ["api", "traces", id, "otlp"] => json(&trace::otlp(&state.store, known(id)?)?),
         ["api", "graph"] => json(&services::graph(&mut state.store, query)?),

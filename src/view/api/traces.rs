@@ -1,12 +1,14 @@
 //! The list of traces, and what can be asked of it.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::{Refusal, bad};
 use crate::analysis::report::Line;
+use crate::view::Addresses;
 use crate::view::search::Filter;
 use crate::view::store::Store;
 
@@ -20,6 +22,14 @@ pub(super) struct List {
     matched: usize,
     traces: Vec<Line>,
     facets: Facets,
+    receivers: Receivers,
+}
+
+/// Where spans are taken.
+#[derive(Debug, Serialize)]
+struct Receivers {
+    http: SocketAddr,
+    grpc: SocketAddr,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,13 +52,14 @@ struct Facets {
 }
 
 /// The traces that a query asks for, newest first.
-pub(super) fn list(store: &mut Store, query: &str) -> Result<List, Refusal> {
+pub(super) fn list(store: &mut Store, addresses: Addresses, query: &str) -> Result<List, Refusal> {
     let filter = Filter::from_query(query).map_err(bad)?;
     let found = filter.matches(store);
     let matched = found.len();
+    let receivers = Receivers { http: addresses.http, grpc: addresses.grpc };
     let traces =
         found.iter().take(filter.limit()).map(|(summary, _)| Line::from(&**summary)).collect();
-    Ok(List { kept: kept(store), matched, traces, facets: facets(store) })
+    Ok(List { kept: kept(store), matched, traces, facets: facets(store), receivers })
 }
 
 fn kept(store: &Store) -> Kept {

@@ -3,9 +3,9 @@
 import { copyButton } from "./copy.js";
 import { el } from "./dom.js";
 
-/** The instructions, for the host that serves this page. */
-export function howToSend() {
-  const collector = `http://${location.hostname || "127.0.0.1"}:4318`;
+/** The instructions, for the addresses at which spans are taken. */
+export function howToSend(receivers) {
+  const collector = `http://${reachable(receivers.http)}`;
   return el(
     "div",
     { class: "welcome" },
@@ -21,13 +21,20 @@ export function howToSend() {
     el(
       "p",
       {},
-      "OTLP over gRPC is taken on port 4317, unless ",
-      el("code", {}, "spandrel view"),
-      " was told other ports. Nothing at hand? ",
+      "OTLP over gRPC is taken at ",
+      el("code", {}, `http://${reachable(receivers.grpc)}`),
+      ". Nothing at hand? ",
       el("code", {}, "spandrel demo"),
       " runs a small shop to look at.",
     ),
   );
+}
+
+/** An address as it is reached from where this page is read. */
+function reachable(address) {
+  const [, host, port] = /^(.*):(\d+)$/.exec(address);
+  const isEverywhere = host === "0.0.0.0" || host === "[::]";
+  return `${isEverywhere ? location.hostname : host}:${port}`;
 }
 
 function command(text) {

@@ -224,7 +224,7 @@ export class TracesView {
     if (this.#nothing.dataset.state === state) return;
     this.#nothing.dataset.state = state;
     this.#nothing.replaceChildren(
-      state === "none" ? howToSend() : el("p", {}, "No trace that is kept matches these filters."),
+      state === "none" ? howToSend(data.receivers) : el("p", {}, "No trace that is kept matches these filters."),
     );
   }
 }

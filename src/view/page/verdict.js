@@ -42,7 +42,7 @@ export function verdictCard(verdict, trace, { follow, jump }) {
           title: "Go to the span (b)",
           click: () => follow(verdict.span),
         },
-        "Follow the bottleneck",
+        verdict.is_bottleneck ? "Follow the bottleneck" : "Show the largest part",
       ),
     ),
     verdict.notes.length > 0 &&
