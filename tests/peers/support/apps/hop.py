@@ -15,6 +15,9 @@ class HopApp:
     def __init__(self, loop, pause=0.0):
         """Works for `pause` seconds on each request, before it calls anybody."""
         self.slept = []
+        """Seconds of work on each request, by its own clock."""
+        self.own = []
+        """The same with all else that it did itself: not the waiting for others."""
         self.next = None
         """The service that it calls: a URL, and the proxy for it."""
         self._pause = pause
@@ -44,12 +47,16 @@ class HopApp:
 
     async def _hop(self, request):
         """Works, and calls the next service if there is one."""
-        before = time.perf_counter()
+        begun = time.perf_counter()
         await asyncio.sleep(self._pause)
-        self.slept.append(time.perf_counter() - before)
+        self.slept.append(time.perf_counter() - begun)
+        waited = 0.0
         if self.next:
             async with self._calls(request) as call:
+                called = time.perf_counter()
                 await call("/hop")
+                waited = time.perf_counter() - called
+        self.own.append(time.perf_counter() - begun - waited)
         return web.Response(text="done\n")
 
     async def _serial(self, request):
