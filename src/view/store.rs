@@ -7,7 +7,7 @@
 //! payload.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -24,8 +24,10 @@ use crate::trace::{SpanId, TraceId};
 pub(super) const MAX_TRACE_SPANS: usize = 10_000;
 /// What an allocation takes beyond what was asked for, in bytes.
 const ALLOCATION: usize = 24;
-/// The part of a map's room that is in use, at worst: a node of a B-tree is half full.
-const MAP_SLACK: usize = 2;
+/// The room of a map or a list over what is in it, at worst: they grow by doubling.
+const SLACK: usize = 2;
+/// The pointers that a list has room for at least.
+const LEAST_ROOM: usize = 4;
 /// Shared texts are swept when there are this many more than after the last time.
 const SWEEP_STEP: usize = 4_096;
 /// They are also swept this often while as many bytes as the limit are replaced.
@@ -70,8 +72,9 @@ pub(super) struct Counts {
 /// What has come of a trace.
 #[derive(Debug)]
 pub(super) struct Trace {
-    /// Its spans: two sides of a call may share an id.
-    spans: BTreeMap<(SpanId, Kind), Stored>,
+    /// Its spans, in order: two sides of a call may share an id.
+    #[expect(clippy::vec_box, reason = "to insert moves pointers, and room for more is small")]
+    spans: Vec<Box<Stored>>,
     /// The number of the arrival that brought its newest span.
     arrival: u64,
     /// Spans that came when it was full.
@@ -234,10 +237,11 @@ impl Store {
 }
 
 /// What a trace takes up beside its spans.
-const TRACE_BYTES: usize = MAP_SLACK * (size_of::<(TraceId, Trace)>() + 8)
+const TRACE_BYTES: usize = SLACK * (size_of::<(TraceId, Trace)>() + 8)
     + size_of::<Summary>()
-    + 2 * size_of::<(u64, TraceId)>()
-    + 2 * ALLOCATION;
+    + SLACK * size_of::<(u64, TraceId)>()
+    + LEAST_ROOM * size_of::<Box<Stored>>()
+    + 3 * ALLOCATION;
 
 /// What became of a span.
 enum Added {
@@ -248,38 +252,33 @@ enum Added {
 
 impl Trace {
     const fn new() -> Self {
-        Self { spans: BTreeMap::new(), arrival: 0, not_kept: 0, bytes: 0, summary: None }
+        Self { spans: Vec::new(), arrival: 0, not_kept: 0, bytes: 0, summary: None }
     }
 
     fn add(&mut self, stored: Stored) -> Added {
-        use std::collections::btree_map::Entry;
-        let len = self.spans.len();
-        match self.spans.entry((stored.facts.span_id, stored.facts.kind)) {
-            Entry::Occupied(_) => Added::Known,
-            Entry::Vacant(_) if len >= MAX_TRACE_SPANS => {
-                self.not_kept += 1;
-                Added::TooMany
-            }
-            Entry::Vacant(place) => {
-                let entry = size_of::<((SpanId, Kind), Stored)>();
-                let bytes = MAP_SLACK * entry + stored.encoded.len() + ALLOCATION + SUMMARY_BYTES;
-                place.insert(stored);
-                self.bytes += bytes;
-                self.summary = None;
-                Added::New(bytes)
-            }
+        let Err(place) = self.spans.binary_search_by_key(&stored.key(), |known| known.key()) else {
+            return Added::Known;
+        };
+        if self.spans.len() >= MAX_TRACE_SPANS {
+            self.not_kept += 1;
+            return Added::TooMany;
         }
+        let bytes = stored.bytes();
+        self.spans.insert(place, Box::new(stored));
+        self.bytes += bytes;
+        self.summary = None;
+        Added::New(bytes)
     }
 
     /// Its spans, in the order of their ids.
     pub(super) fn spans(&self) -> impl Iterator<Item = &Stored> {
-        self.spans.values()
+        self.spans.iter().map(|stored| &**stored)
     }
 
     /// The facts of its spans, in the order of their ids.
     #[must_use]
     pub(super) fn facts(&self) -> Vec<&Facts> {
-        self.spans.values().map(|stored| &stored.facts).collect()
+        self.spans.iter().map(|stored| &stored.facts).collect()
     }
 
     /// What a list says of it.
@@ -292,6 +291,19 @@ impl Trace {
 }
 
 impl Stored {
+    const fn key(&self) -> (SpanId, Kind) {
+        (self.facts.span_id, self.facts.kind)
+    }
+
+    /// What it takes up.
+    const fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + SLACK * size_of::<Box<Self>>()
+            + self.encoded.len()
+            + 2 * ALLOCATION
+            + SUMMARY_BYTES
+    }
+
     /// The span as it came.
     #[must_use]
     pub(super) fn decode(&self) -> proto::Span {
@@ -313,7 +325,7 @@ impl Source {
     }
 
     fn bytes(&self) -> usize {
-        MAP_SLACK * size_of::<Arc<Self>>()
+        SLACK * size_of::<Arc<Self>>()
             + size_of::<Self>()
             + 2 * (self.resource.len() + self.scope.len())
             + 5 * ALLOCATION
@@ -330,7 +342,7 @@ struct Texts {
 
 impl Texts {
     fn cost(text: &str) -> usize {
-        text.len() + 16 + ALLOCATION + MAP_SLACK * (size_of::<Arc<str>>() + 1)
+        text.len() + 16 + ALLOCATION + SLACK * (size_of::<Arc<str>>() + 1)
     }
 
     fn is_due(&self) -> bool {
@@ -549,7 +561,7 @@ mod tests {
             spans in prop::collection::vec((0..60_u32, 1..4_u64), 0..600),
         ) {
             let mut store = Store::new(20 * 1024);
-            let mut last = BTreeMap::new();
+            let mut last = std::collections::BTreeMap::new();
             for (at, (trace, number)) in spans.into_iter().enumerate() {
                 keep(&mut store, "orders", &span(trace, number));
                 last.insert(trace, at);
