@@ -39,6 +39,14 @@ def test_a_million_spans_stay_within_the_memory_and_are_all_accounted_for(floode
     print(f"most resident: {flooded.most_resident() / 1024**2:.0f} MiB")
 
 
+def test_traces_of_one_span_stay_within_the_memory(flooded):
+    most = flooded.resident() + LIMIT + PROGRAM
+    with Flood(flooded, 200 * SPANS, calls=CALLS[:1]) as flood:
+        flood.wait_for(1)
+    assert flooded.api("traces")["matched"] == flooded.books()["traces_kept"]
+    assert flooded.most_resident() < most, flooded.books()
+
+
 def assert_answers(view):
     """Each answer is right for the traces that are kept at its moment, which are all alike."""
     traces = view.api("traces", limit=2_000)

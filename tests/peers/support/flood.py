@@ -14,8 +14,6 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collecto
 from opentelemetry.proto.common.v1 import common_pb2 as common
 from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 
-TRACES = 200
-"""Traces in a message."""
 CALLS = (
     # service, kind, parent, begins and ends (ms)
     ("gateway", trace.Span.SPAN_KIND_SERVER, None, 0, 40),
@@ -24,10 +22,10 @@ CALLS = (
     ("order", trace.Span.SPAN_KIND_CLIENT, 2, 30, 36),
     ("payment", trace.Span.SPAN_KIND_SERVER, 3, 31, 35),
 )
-"""The spans of a trace."""
+"""The spans of a trace, unless a test asks for others."""
 SERVICES = ("gateway", "order", "payment")
 TENANTS = ("acme", "globex", "initech", None)
-SPANS = TRACES * len(CALLS)
+SPANS = 1_000
 """Spans in a message."""
 TIMEOUT = 120
 
@@ -37,10 +35,11 @@ _MILLISECOND = 1_000_000
 class Flood:
     """Sends messages of spans to `view`, on a thread of its own; a context manager."""
 
-    def __init__(self, view, spans):
-        """Sends that many spans."""
+    def __init__(self, view, spans, calls=CALLS):
+        """Sends that many spans, in traces of these calls."""
         self._target = urlsplit(view.receiver())
         self._messages = spans // SPANS
+        self._calls = calls
         self._sent = 0
         self._failure = None
         self._progress = threading.Condition()
@@ -64,7 +63,7 @@ class Flood:
 
     def _run(self):
         client = http.client.HTTPConnection(self._target.netloc, timeout=TIMEOUT)
-        message = Message()
+        message = Message(self._calls)
         try:
             while self._sent < self._messages and not self._is_stopping:
                 self._post(client, message.encode())
@@ -88,12 +87,14 @@ class Flood:
 class Message:
     """One message that is sent again and again as another."""
 
-    def __init__(self):
+    def __init__(self, calls):
+        """A message of traces of these calls."""
+        self._calls = calls
         self._request = collector.ExportTraceServiceRequest()
-        self._traces = [[] for _ in range(TRACES)]
+        self._traces = [[] for _ in range(SPANS // len(calls))]
         groups = {service: self._group(service) for service in SERVICES}
         for number, spans in enumerate(self._traces):
-            for call in CALLS:
+            for call in calls:
                 span = groups[call[0]].add()
                 _describe(span, call, number)
                 spans.append(span)
@@ -101,10 +102,10 @@ class Message:
     def encode(self):
         """The message with new ids, and with the time of now."""
         now = time.time_ns()
-        ids = memoryview(os.urandom(TRACES * (16 + 8 * len(CALLS))))
+        ids = memoryview(os.urandom(len(self._traces) * (16 + 8 * len(self._calls))))
         for spans in self._traces:
             trace_id, ids = bytes(ids[:16]), ids[16:]
-            for span, (_, _, parent, begin, end) in zip(spans, CALLS):
+            for span, (_, _, parent, begin, end) in zip(spans, self._calls):
                 span.trace_id, span.span_id, ids = trace_id, bytes(ids[:8]), ids[8:]
                 if parent is not None:
                     span.parent_span_id = spans[parent].span_id
