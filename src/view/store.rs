@@ -123,7 +123,13 @@ impl Store {
 
     /// The source with this resource and scope, of which spans will follow.
     pub(super) fn source(&mut self, resource: &[KeyValue], scope: &str) -> Arc<Source> {
-        self.sources.share(resource, scope, &mut self.texts)
+        let source = self.sources.share(resource, scope, &mut self.texts);
+        // Sources that nothing follows are forgotten before any trace is.
+        if self.bytes().0 > self.limit {
+            self.sweep();
+            self.make_room();
+        }
+        source
     }
 
     /// Keeps a span, unless it cannot be told whose it is, or there is one like it already.
@@ -522,6 +528,18 @@ mod tests {
         let (texts, sources) = (store.texts.all.len(), store.sources.all.len());
         assert!(texts < 3 * store.len() + SWEEP_STEP, "{texts} texts of {} traces", store.len());
         assert!(sources < 2 * store.len() + SWEEP_STEP, "{sources} sources");
+    }
+
+    #[test]
+    fn sources_of_which_nothing_follows_push_nothing_out() {
+        let mut store = Store::new(MIB);
+        keep(&mut store, "orders", &span(0, 1));
+        for number in 0..2_000 {
+            store.source(&[text("long", &format!("{number:01000}"))], "");
+            let (bytes, limit) = store.bytes();
+            assert!(bytes <= limit, "{bytes} after {number}");
+        }
+        assert_eq!((store.len(), store.counts().evicted), (1, 0));
     }
 
     #[test]

@@ -6,13 +6,12 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
+
+from support.waiting import eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PATIENCE = 600
 """Seconds for a start in which everything may have to be built first."""
-STEP = 0.2
-"""Seconds between two looks whether the trace is there."""
 
 
 def commands(name):
@@ -36,13 +35,11 @@ def test_the_start_of_the_readme_gives_a_trace_of_a_request():
         text=True,
         start_new_session=True,
     ) as shell:
-        deadline = time.monotonic() + PATIENCE
         try:
             said = next(line for line in shell.stdout if line in {"started\n", "ended\n"})
             assert said == "started\n"
             look = commands("look")
-            while "files GET" not in typed(look) and time.monotonic() < deadline:
-                time.sleep(STEP)
+            eventually(lambda: "files GET" in typed(look), "the trace in the list")
             listed = json.loads(typed(f"{look.strip()} --json"))["traces"]
             shown = typed(f"target/release/spandrel trace show {listed[0]['id']}")
         finally:
