@@ -14,6 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{ExploreError, answer, time};
 use crate::analysis::{Facts, Span};
 use crate::export::{self, Bounds, Otlp, SendError, Transport};
+use crate::net::clock::Clock;
 use crate::trace::TraceId;
 
 /// The longest answer that is read, in bytes.
@@ -145,7 +146,7 @@ impl Client {
 
     /// The spans of the traces that the server finds.
     async fn found(&self, search: &Search<'_>) -> Result<Vec<Facts>, ExploreError> {
-        let body = self.get(&search.path(time::now())).await?;
+        let body = self.get(&search.path(Clock::anchored().now())).await?;
         let spans = body.map(|body| self.spans(&body)).transpose()?.unwrap_or_default();
         Ok(spans.into_iter().map(|span| span.facts).collect())
     }

@@ -8,6 +8,7 @@ use super::{ExploreError, Filter, MAX_LIMIT, limited, time};
 use crate::analysis::report::Line;
 use crate::analysis::summary::Summary;
 use crate::analysis::{Facts, words};
+use crate::net::clock::Clock;
 
 /// The columns of everything but the root of a trace: an age, a duration, the two counts and the
 /// id. A long duration takes more.
@@ -36,7 +37,7 @@ pub(super) async fn run(
     } else if found.is_empty() {
         nothing(client.url())
     } else {
-        table(&found, time::now(), screen)
+        table(&found, Clock::anchored().now(), screen)
     })
 }
 

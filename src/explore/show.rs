@@ -45,9 +45,10 @@ pub(super) async fn run(
 
 /// The id that these hexadecimal digits are.
 fn parsed(text: &str) -> Option<TraceId> {
-    let is_id = matches!(text.len(), 32 | SHORT_ID) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    let id = is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
-    TraceId::from_bytes(id.to_be_bytes())
+    match text.len() {
+        SHORT_ID => TraceId::from_hex(&format!("{text:0>32}")),
+        _ => TraceId::from_hex(text),
+    }
 }
 
 impl<'a> Reading<'a> {

@@ -1,17 +1,12 @@
 //! Points and lengths of time in words.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 const MICROSECOND: u64 = 1_000;
 const SECOND: u64 = 1_000_000 * MICROSECOND;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
-
-/// The present, in nanoseconds since the Unix epoch.
-pub(super) fn now() -> u64 {
-    nanoseconds(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
 
 /// A length of time in nanoseconds; the longest there is where it is longer.
 pub(super) fn nanoseconds(time: Duration) -> u64 {

@@ -24,6 +24,14 @@ impl TraceId {
         (bytes != [0; 16]).then_some(Self(bytes))
     }
 
+    /// The id that 32 hexadecimal digits of either case write, as people type it.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let is_id = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let id = is_id.then(|| u128::from_str_radix(text, 16).ok()).flatten()?;
+        Self::from_bytes(id.to_be_bytes())
+    }
+
     /// The bytes in wire order.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
@@ -171,6 +179,22 @@ impl IdGenerator {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn an_id_is_read_as_it_is_written() {
+        let id = TraceId::from_hex("0AF7651916cd43dd8448eb211c80319c").unwrap();
+        assert_eq!(id.to_string(), "0af7651916cd43dd8448eb211c80319c");
+        for wrong in [
+            "",
+            "0",
+            &"0".repeat(32),
+            &"g".repeat(32),
+            &"1".repeat(33),
+            "+1f7651916cd43dd8448eb211c80319",
+        ] {
+            assert_eq!(TraceId::from_hex(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn all_zero_ids_do_not_exist() {

@@ -33,29 +33,35 @@ const MAX_STREAMS: u32 = 64;
 /// Serves the page and the API for as long as it is polled.
 pub(super) async fn page(listener: &TcpListener, backend: &Arc<Backend>) {
     let is_private = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let (stream, permit) = accept(listener, &room).await;
-        let backend = Arc::clone(backend);
-        drop(tokio::spawn(async move {
-            serve(stream, |request| {
-                let response = show(&backend, &request, is_private);
-                async { Ok(response) }
-            })
-            .await;
-            drop(permit);
-        }));
-    }
+    let backend = Arc::clone(backend);
+    serve_all(listener, move |request| {
+        let response = show(&backend, &request, is_private);
+        async { Ok(response) }
+    })
+    .await;
 }
 
 /// Receives OTLP, over HTTP and over gRPC, for as long as it is polled.
 pub(super) async fn otlp(listener: &TcpListener, backend: &Arc<Backend>) {
+    let backend = Arc::clone(backend);
+    serve_all(listener, move |request| receive(Arc::clone(&backend), request)).await;
+}
+
+/// Serves every connection of a listener, each in a task of its own.
+async fn serve_all<A, F, B>(listener: &TcpListener, answer: A)
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let (stream, permit) = accept(listener, &room).await;
-        let backend = Arc::clone(backend);
+        let answer = answer.clone();
         drop(tokio::spawn(async move {
-            serve(stream, |request| receive(Arc::clone(&backend), request)).await;
+            serve(stream, answer).await;
             drop(permit);
         }));
     }

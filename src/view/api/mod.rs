@@ -76,10 +76,7 @@ fn tag(state: &State, path: &str) -> Option<HeaderValue> {
 }
 
 fn known(id: &str) -> Result<TraceId, Refusal> {
-    let number = (id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
-        .then(|| u128::from_str_radix(id, 16).ok())
-        .flatten();
-    number.and_then(|n| TraceId::from_bytes(n.to_be_bytes())).ok_or_else(|| {
+    TraceId::from_hex(id).ok_or_else(|| {
         (StatusCode::BAD_REQUEST, "a trace's id has 32 hexadecimal digits".to_owned())
     })
 }
