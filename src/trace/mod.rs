@@ -6,6 +6,7 @@
 
 pub mod health;
 pub mod id;
+pub mod messages;
 pub mod propagate;
 pub mod resource;
 pub mod route;
