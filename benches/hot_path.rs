@@ -118,6 +118,7 @@ fn spans(c: &mut Criterion) {
         parent: Some(ids.span_id()),
         flags: Flags::SAMPLED,
         kind: Kind::Server,
+        is_part: false,
         status: Status::Unset,
         start: 1,
         end: 2,

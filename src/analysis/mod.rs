@@ -55,6 +55,9 @@ pub struct Facts {
     /// How long the first byte of the response took, in nanoseconds, where the span tells
     /// (`spandrel.first_byte.duration`).
     pub first_byte: Option<u64>,
+    /// Whether it tells only of a stretch of its parent's time, as a long request does while it
+    /// goes on (`spandrel.progress.number`).
+    pub is_part: bool,
     /// For a call that goes out: whom it calls, by `peer.service`, or `server.address` and
     /// `server.port`, or what a database or a queue is called.
     pub peer: Option<Arc<str>>,

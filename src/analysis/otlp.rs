@@ -67,6 +67,7 @@ pub fn facts(span: &proto::Span, origin: &Origin, texts: &mut impl Share) -> Opt
         route: route(attributes).map(|r| texts.share(r)),
         tenant: tenant(attributes).map(|t| texts.share(t)).or_else(|| origin.tenant.clone()),
         first_byte: first_byte(attributes),
+        is_part: value(attributes, "spandrel.progress.number").is_some(),
         peer: peer.map(|p| texts.share(&p)),
     })
 }

@@ -64,16 +64,16 @@ impl Segment {
 }
 
 impl Window {
-    /// The part of a span that lies in the window; `None` where it is empty.
+    /// The part of a span that lies in the window; `None` where it is empty, or is told already.
     fn part(self, tree: &Tree, span: usize) -> Option<Self> {
-        let node = tree.nodes.get(span)?;
+        let node = tree.nodes.get(span).filter(|node| !node.is_part)?;
         let part = Self { start: node.start.max(self.start), end: node.end.min(self.end) };
         (part.start < part.end).then_some(part)
     }
 }
 
 fn self_time(tree: &Tree, span: usize) -> u64 {
-    let Some(node) = tree.nodes.get(span) else { return 0 };
+    let Some(node) = tree.nodes.get(span).filter(|node| !node.is_part) else { return 0 };
     let whole = Window { start: node.start, end: node.end };
     let mut covered = 0;
     let mut reached = whole.start;
@@ -204,6 +204,20 @@ mod tests {
                a client 20..45",
         );
         assert_eq!(path(&staggered), [(0, 20), (3, 45), (0, 50), (2, 90), (0, 100)]);
+    }
+
+    #[test]
+    fn what_was_told_while_a_request_went_on_takes_no_time_of_its_own() {
+        let stream = trace(
+            "a server 0..200
+               a internal 0..60 part
+               b client 50..90
+               a internal 60..130 part",
+        );
+        assert_eq!(in_ms(&times(&stream).self_time), [160, 0, 40, 0]);
+        assert_eq!(path(&stream), [(0, 50), (2, 90), (0, 200)]);
+        let not_ended = trace("a internal 0..60 part parent=9");
+        assert_eq!(in_ms(&times(&not_ended).self_time), [60]);
     }
 
     #[test]

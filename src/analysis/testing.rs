@@ -92,6 +92,7 @@ fn span(line: &str, id: u64, parent: Option<SpanId>) -> Facts {
         route: None,
         tenant: None,
         first_byte: None,
+        is_part: false,
         peer: None,
     };
     let mut name = Vec::new();
@@ -105,6 +106,7 @@ fn span(line: &str, id: u64, parent: Option<SpanId>) -> Facts {
             Some(("id", id)) => facts.span_id = number(id).expect("an id is not zero"),
             Some(("parent", id)) => facts.parent = number(id),
             _ if word == "error" => facts.is_error = true,
+            _ if word == "part" => facts.is_part = true,
             _ => name.push(word),
         }
     }
@@ -177,6 +179,7 @@ fn any_span() -> impl Strategy<Value = Facts> {
             route: None,
             tenant: None,
             first_byte: None,
+            is_part: false,
             peer: peer.map(Arc::from),
         })
 }

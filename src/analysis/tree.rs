@@ -47,6 +47,8 @@ pub struct Node {
     pub depth: usize,
     /// It names a parent that is not here.
     pub is_orphan: bool,
+    /// It tells only of a stretch of its parent's time, and takes up none of its own.
+    pub is_part: bool,
     /// It is told a second time, word for word, as when an export was repeated.
     pub is_duplicate: bool,
     /// The nanoseconds to add to its times so that its clock agrees with the root's.
@@ -120,7 +122,10 @@ impl Tree {
         let mut parents = vec![None; facts.len()];
         for ((span, this), node) in facts.iter().enumerate().zip(&mut self.nodes) {
             match parent_of(this, facts, &places) {
-                Parent::Here(parent) => set(&mut parents, span, Some(parent)),
+                Parent::Here(parent) => {
+                    set(&mut parents, span, Some(parent));
+                    node.is_part = this.is_part;
+                }
                 Parent::Missing(id) => {
                     missing.insert(id);
                     node.is_orphan = true;

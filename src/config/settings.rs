@@ -24,7 +24,7 @@ const DAY: u64 = 24 * 3_600_000;
 const MILLION: u64 = 1_000_000;
 /// Long enough to be a duration at all.
 const TIME: Kind = Kind::Duration(1, DAY);
-/// A time that may be none: then it is not waited at all.
+/// A time that may be none: then it is not waited at all, or never comes.
 const GRACE: Kind = Kind::Duration(0, DAY);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const PATHS: Kind = Kind::List(&Kind::Path);
@@ -43,6 +43,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("spans.baggage_keys", TEXTS).or(""),
     setting("spans.health_check_paths", PATHS).or(""),
     setting("spans.health_check_user_agents", TEXTS).or("kube-probe/,GoogleHC/,ELB-HealthChecker/"),
+    setting("spans.progress_interval", GRACE).or("60s"),
     setting("propagation.propagators", PROPAGATORS)
         .or("tracecontext,baggage")
         .otel(&["OTEL_PROPAGATORS"]),

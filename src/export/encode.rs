@@ -7,10 +7,9 @@
 use std::borrow::Cow;
 
 use super::wire;
-use crate::trace::Flags;
 use crate::trace::resource::Resource;
 use crate::trace::semconv::{Key, SCHEMA_URL};
-use crate::trace::span::{Kind, Name, SpanView, Status, Value};
+use crate::trace::span::{Kind, Name, Span, SpanView, Status, Value};
 
 /// The name of the instrumentation scope.
 const SCOPE: &str = "spandrel";
@@ -133,7 +132,7 @@ fn write_span(out: &mut Vec<u8>, names: &Names, view: SpanView<'_>) {
         wire::bytes(out, field::SPAN_PARENT_SPAN_ID, &parent.to_bytes());
     }
     wire::bytes(out, field::SPAN_NAME, utf8(view.name).as_bytes());
-    wire::uint(out, field::SPAN_KIND, kind(span.kind));
+    wire::uint(out, field::SPAN_KIND, kind(span));
     wire::fixed64(out, field::SPAN_START, span.start);
     wire::fixed64(out, field::SPAN_END, span.end);
     for (name, value) in view.attributes {
@@ -148,7 +147,7 @@ fn write_span(out: &mut Vec<u8>, names: &Names, view: SpanView<'_>) {
         const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
         wire::bytes(out, field::SPAN_STATUS, &ERROR);
     }
-    wire::fixed32(out, field::SPAN_FLAGS, flags(span.flags, span.parent.is_some()));
+    wire::fixed32(out, field::SPAN_FLAGS, flags(span));
 }
 
 /// The known attribute names as [`encode_name`] makes them, by the number of the key.
@@ -210,24 +209,25 @@ fn utf8(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-const fn kind(kind: Kind) -> u64 {
-    match kind {
+const fn kind(span: &Span) -> u64 {
+    match span.kind {
+        _ if span.is_part => 1,
         Kind::Server => 2,
         Kind::Client => 3,
     }
 }
 
-/// A parent is always in another process, because spandrel makes one span per hop.
-const fn flags(flags: Flags, has_parent: bool) -> u32 {
-    let remote = if has_parent { IS_REMOTE } else { 0 };
-    flags.to_byte() as u32 | HAS_IS_REMOTE | remote
+/// The parent of a request is always in another process, because spandrel makes one span per hop.
+const fn flags(span: &Span) -> u32 {
+    let remote = if span.parent.is_some() && !span.is_part { IS_REMOTE } else { 0 };
+    span.flags.to_byte() as u32 | HAS_IS_REMOTE | remote
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trace::span::{Attributes, Span, SpanBatch};
-    use crate::trace::{IdGenerator, SpanId, TraceId};
+    use crate::trace::span::{Attributes, SpanBatch};
+    use crate::trace::{Flags, IdGenerator, SpanId, TraceId};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::{
         AnyValue, InstrumentationScope, KeyValue, any_value,
@@ -303,9 +303,10 @@ mod tests {
             trace_state: lossy(&given.trace_state),
             parent_span_id: span.parent.map(|p| p.to_bytes().to_vec()).unwrap_or_default(),
             flags: u32::from(span.flags.to_byte())
-                | if span.parent.is_some() { 0x300 } else { 0x100 },
+                | if span.parent.is_some() && !span.is_part { 0x300 } else { 0x100 },
             name: lossy(&given.name),
             kind: match span.kind {
+                _ if span.is_part => proto::span::SpanKind::Internal.into(),
                 Kind::Server => proto::span::SpanKind::Server.into(),
                 Kind::Client => proto::span::SpanKind::Client.into(),
             },
@@ -353,6 +354,7 @@ mod tests {
                 parent: Some(ids.span_id()),
                 flags: Flags::SAMPLED,
                 kind: Kind::Server,
+                is_part: false,
                 status: Status::Error,
                 start: 1,
                 end: u64::MAX,
@@ -402,7 +404,7 @@ mod tests {
         fn any_span()(
             (trace_id, span_id) in (1_u128.., 1_u64..),
             parent in proptest::option::of(1_u64..),
-            (flags, server, error) in any::<(u8, bool, bool)>(),
+            (flags, server, is_part, error) in any::<(u8, bool, bool, bool)>(),
             (start, end) in any::<(u64, u64)>(),
         ) -> Span {
             Span {
@@ -411,6 +413,7 @@ mod tests {
                 parent: parent.and_then(|p| SpanId::from_bytes(p.to_be_bytes())),
                 flags: Flags::from_byte(flags),
                 kind: if server { Kind::Server } else { Kind::Client },
+                is_part,
                 status: if error { Status::Error } else { Status::Unset },
                 start,
                 end,

@@ -35,6 +35,7 @@ pub(crate) fn span() -> Span {
         parent: None,
         flags: Flags::SAMPLED,
         kind: Kind::Server,
+        is_part: false,
         status: Status::Unset,
         start: 1,
         end: 2,

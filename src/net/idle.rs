@@ -9,12 +9,17 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Into how many ticks a time-out is divided: it fires at most one tick late.
 const TICKS: u32 = 8;
+/// The shortest tick; timers are not finer.
+const LEAST_TICK: Duration = Duration::from_millis(1);
 
 /// A time-out on silence: noting that something happened costs one store.
 #[derive(Debug)]
 pub struct IdleWatch {
     tick: Duration,
+    /// How many quiet ticks the time-out has.
+    limit: u32,
     quiet_ticks: u32,
+    has_ticked: bool,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -22,8 +27,21 @@ impl IdleWatch {
     /// A watch that fires when nothing was noted for `timeout`, at most an eighth later.
     #[must_use]
     pub fn new(timeout: Duration) -> Self {
-        let tick = timeout / TICKS;
-        Self { tick, quiet_ticks: 0, sleep: Box::pin(sleep(tick)) }
+        Self::ticking(timeout, timeout)
+    }
+
+    /// A watch that fires when nothing was noted for `timeout`, and ticks at least once in `pace`.
+    #[must_use]
+    pub fn ticking(timeout: Duration, pace: Duration) -> Self {
+        let tick = (timeout / TICKS).min(pace).max(LEAST_TICK);
+        let limit = timeout.as_nanos().div_ceil(tick.as_nanos());
+        Self {
+            tick,
+            limit: u32::try_from(limit).unwrap_or(u32::MAX),
+            quiet_ticks: 0,
+            has_ticked: false,
+            sleep: Box::pin(sleep(tick)),
+        }
     }
 
     /// Notes that something happened.
@@ -34,14 +52,20 @@ impl IdleWatch {
     /// Ready when the silence has lasted too long.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.sleep.as_mut().poll(cx).is_ready() {
-            self.quiet_ticks += 1;
+            self.has_ticked = true;
+            self.quiet_ticks = self.quiet_ticks.saturating_add(1);
             self.sleep.as_mut().reset(Instant::now() + self.tick);
             // The first tick may have begun long before the silence did.
-            if self.quiet_ticks > TICKS {
+            if self.quiet_ticks > self.limit {
                 return Poll::Ready(());
             }
         }
         Poll::Pending
+    }
+
+    /// Whether it has ticked since this was last asked: time to look at what is seldom looked at.
+    pub const fn has_ticked(&mut self) -> bool {
+        std::mem::replace(&mut self.has_ticked, false)
     }
 }
 
@@ -81,6 +105,23 @@ mod tests {
         poll_fn(|cx| idle.poll_expired(cx)).await;
         let waited = start.elapsed();
         assert!(waited >= Duration::from_secs(8) && waited <= Duration::from_millis(9_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_faster_pace_does_not_change_the_time_out() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut idle = IdleWatch::ticking(8 * second, second / 3);
+        let mut ticks = 0;
+        poll_fn(|cx| {
+            let expired = idle.poll_expired(cx);
+            ticks += u32::from(idle.has_ticked());
+            expired
+        })
+        .await;
+        assert!(start.elapsed() >= 8 * second && start.elapsed() <= 9 * second);
+        assert!((24..28).contains(&ticks), "{ticks}");
+        assert!(!idle.has_ticked());
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ pub mod http1;
 pub mod http2;
 pub mod inflight;
 pub mod listener;
+pub mod meter;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;
@@ -78,6 +79,8 @@ pub struct Tracing {
     pub routes: Routes,
     /// The requests that make no spans.
     pub health_checks: HealthChecks,
+    /// How often a request that is still going on tells so by a span of its own.
+    pub progress_interval: Option<Duration>,
     /// Whether the values of queries are recorded.
     pub query_values: QueryValues,
     /// The baggage keys that are copied onto spans, as `baggage.KEY`.
@@ -116,6 +119,7 @@ impl Default for Tracing {
             tenants: tenant::Config::default(),
             routes: Routes::default(),
             health_checks: HealthChecks::default(),
+            progress_interval: Some(Duration::from_secs(60)),
             query_values: QueryValues::default(),
             baggage_keys: Vec::new(),
         }

@@ -4,24 +4,16 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use super::exchange::Exchange;
 use super::fault::{Fault, Kind};
+use super::meter::Meter;
 use crate::net::buffer::STREAM_BUFFER_SIZE;
 use crate::net::idle::IdleWatch;
 use crate::net::wire::Wire;
 
-/// What passed through a tunnel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Passed {
-    /// Bytes from downstream to upstream.
-    pub sent: u64,
-    /// Bytes from upstream to downstream.
-    pub received: u64,
-}
-
 /// One way through a tunnel.
 #[derive(Debug, Default)]
 struct Flow {
-    bytes: u64,
     is_over: bool,
 }
 
@@ -32,26 +24,30 @@ pub async fn run(
     downstream: &mut Wire,
     upstream: &mut Wire,
     idle: &mut IdleWatch,
-) -> (Passed, Option<Fault>) {
+    exchange: &mut Exchange,
+) -> Option<Fault> {
     let (mut up, mut down) = (Flow::default(), Flow::default());
-    let fault = poll_fn(|cx| {
-        let before = up.bytes + down.bytes;
-        if let Err(broken) = up.poll(cx, downstream, upstream) {
+    poll_fn(|cx| {
+        let before = exchange.request.bytes + exchange.response.bytes;
+        if let Err(broken) = up.poll(cx, downstream, upstream, &mut exchange.request) {
             return Poll::Ready(Some(broken.fault(Fault::downstream, Fault::upstream)));
         }
-        if let Err(broken) = down.poll(cx, upstream, downstream) {
+        if let Err(broken) = down.poll(cx, upstream, downstream, &mut exchange.response) {
             return Poll::Ready(Some(broken.fault(Fault::upstream, Fault::downstream)));
         }
         if up.is_over && down.is_over {
             return Poll::Ready(None);
         }
-        if up.bytes + down.bytes != before {
+        if exchange.request.bytes + exchange.response.bytes != before {
             idle.touch();
         }
-        idle.poll_expired(cx).map(|()| Some(Fault::proxy(Kind::IdleTimeout)))
+        let expired = idle.poll_expired(cx);
+        if idle.has_ticked() {
+            exchange.tell_progress();
+        }
+        expired.map(|()| Some(Fault::proxy(Kind::IdleTimeout)))
     })
-    .await;
-    (Passed { sent: up.bytes, received: down.bytes }, fault)
+    .await
 }
 
 /// Which end of a flow is broken.
@@ -72,14 +68,20 @@ impl Broken {
 
 impl Flow {
     /// Moves what can be moved.
-    fn poll(&mut self, cx: &mut Context<'_>, from: &mut Wire, to: &mut Wire) -> Result<(), Broken> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut Wire,
+        to: &mut Wire,
+        meter: &mut Meter,
+    ) -> Result<(), Broken> {
         while !self.is_over {
             if !from.buffer.is_empty() {
                 match to.poll_write(cx, from.buffer.filled()) {
                     Poll::Ready(written) => {
                         let count = written.map_err(|_: io::Error| Broken::Destination)?;
+                        meter.pass(from.buffer.filled().get(..count).unwrap_or_default());
                         from.buffer.consume(count);
-                        self.bytes += count as u64;
                     }
                     Poll::Pending => break,
                 }

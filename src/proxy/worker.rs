@@ -22,6 +22,7 @@ use crate::export::Sink;
 use crate::metrics::{CONNECTIONS, Counter, FAULTS, HEALTH_CHECKS, REQUESTS, Registry};
 use crate::net::buffer::BufferPool;
 use crate::net::clock::Clock;
+use crate::net::idle::IdleWatch;
 use crate::trace::IdGenerator;
 use crate::trace::span::{Attributes, Span};
 
@@ -31,6 +32,9 @@ const HAND_OVER_DELAY: Duration = Duration::from_millis(100);
 const MAX_SCRATCH: usize = 64;
 /// The largest attribute buffer that is kept, in bytes.
 const MAX_SCRATCH_BYTES: usize = 16 * 1024;
+/// How many times in a progress interval one looks whether it is over: it is told at most a
+/// quarter late.
+const LOOKS: u32 = 4;
 
 /// What the connections of one worker share.
 #[derive(Debug)]
@@ -180,6 +184,15 @@ impl Worker {
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.requests_open.get() <= self.config.limits.requests / self.config.workers.max(1)
+    }
+
+    /// A watch over a connection or a stream: it fires after silence, and ticks often enough for
+    /// progress to be told in time.
+    #[must_use]
+    pub fn idle_watch(&self) -> IdleWatch {
+        let timeout = self.config.limits.idle_timeout;
+        let interval = self.config.tracing.progress_interval;
+        IdleWatch::ticking(timeout, interval.unwrap_or(timeout) / LOOKS)
     }
 
     /// Whether new work is still taken.

@@ -44,6 +44,8 @@ pub struct Span {
     pub flags: Flags,
     /// Server or client.
     pub kind: Kind,
+    /// Whether it is but a part of such a request, told while that goes on, and so internal.
+    pub is_part: bool,
     /// Whether the request failed.
     pub status: Status,
     /// The start, in nanoseconds since the Unix epoch.
@@ -143,6 +145,11 @@ impl Attributes {
     pub fn double(&mut self, key: Key, value: f64) {
         self.bytes.extend_from_slice(&[key as u8, DOUBLE]);
         self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Adds all that `other` holds.
+    pub fn extend(&mut self, other: &Self) {
+        self.bytes.extend_from_slice(&other.bytes);
     }
 
     fn push_text(&mut self, pieces: &[&[u8]]) {
@@ -307,6 +314,7 @@ mod tests {
             parent: None,
             flags: Flags::SAMPLED,
             kind: Kind::Server,
+            is_part: false,
             status: Status::Unset,
             start: 1,
             end: 2,

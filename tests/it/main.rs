@@ -34,6 +34,8 @@ mod smuggling;
 #[cfg(test)]
 mod spans;
 #[cfg(test)]
+mod streams;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod view;

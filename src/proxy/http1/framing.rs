@@ -12,8 +12,6 @@ const MAX_SIZE_DIGITS: u32 = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Body {
     state: State,
-    /// Bytes of content that have passed, framing not counted.
-    content: u64,
     /// The most bytes that trailers may have.
     trailer_limit: usize,
 }
@@ -91,7 +89,7 @@ impl Body {
     }
 
     const fn new(state: State) -> Self {
-        Self { state, content: 0, trailer_limit: 0 }
+        Self { state, trailer_limit: 0 }
     }
 
     /// Whether all of the message has passed.
@@ -106,42 +104,41 @@ impl Body {
         matches!(self.state, State::UntilClose)
     }
 
-    /// Bytes of content that have passed, framing not counted.
-    #[must_use]
-    pub const fn content(&self) -> u64 {
-        self.content
-    }
-
     /// Looks at the next bytes and gives how many of them belong to the message: all of them,
-    /// unless the message ends before.
+    /// unless the message ends before. `content` is shown those that are neither framing nor
+    /// trailers.
     ///
     /// # Errors
     /// When the framing is broken; nothing of `bytes` may be passed on then.
-    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, FramingError> {
+    pub fn advance(
+        &mut self,
+        bytes: &[u8],
+        mut content: impl FnMut(&[u8]),
+    ) -> Result<usize, FramingError> {
         match &mut self.state {
             State::Done => Ok(0),
             State::UntilClose => {
-                self.content += bytes.len() as u64;
+                content(bytes);
                 Ok(bytes.len())
             }
             State::Length(left) => {
-                let taken = usize::try_from(*left).map_or(bytes.len(), |l| l.min(bytes.len()));
-                *left -= taken as u64;
-                self.content += taken as u64;
+                let (taken, _) = split_up_to(bytes, *left);
+                *left -= taken.len() as u64;
+                content(taken);
                 if *left == 0 {
                     self.state = State::Done;
                 }
-                Ok(taken)
+                Ok(taken.len())
             }
             State::Chunked(chunk) => {
                 let mut chunk = *chunk;
                 let mut rest = bytes;
                 loop {
                     if let Chunk::Data { left } = chunk {
-                        let taken = usize::try_from(left).map_or(rest.len(), |l| l.min(rest.len()));
-                        rest = rest.get(taken..).unwrap_or_default();
-                        self.content += taken as u64;
-                        chunk = match left - taken as u64 {
+                        let (taken, after) = split_up_to(rest, left);
+                        rest = after;
+                        content(taken);
+                        chunk = match left - taken.len() as u64 {
                             0 => Chunk::DataEnd { seen: 0 },
                             left => Chunk::Data { left },
                         };
@@ -161,6 +158,12 @@ impl Body {
             }
         }
     }
+}
+
+/// The first `count` bytes, or all there are, and the rest.
+fn split_up_to(bytes: &[u8], count: u64) -> (&[u8], &[u8]) {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    bytes.split_at_checked(count).unwrap_or((bytes, b""))
 }
 
 impl Chunk {
@@ -231,15 +234,15 @@ mod tests {
     /// Feeds `bytes` in pieces of `step` and gives how many belong to the message, whether it is
     /// complete, and its content's length.
     fn feed(mut body: Body, bytes: &[u8], step: usize) -> Result<(usize, bool, u64), FramingError> {
-        let mut taken = 0;
+        let (mut taken, mut content) = (0, 0);
         for piece in bytes.chunks(step.max(1)) {
-            let n = body.advance(piece)?;
+            let n = body.advance(piece, |part| content += part.len() as u64)?;
             taken += n;
             if n < piece.len() {
                 break;
             }
         }
-        Ok((taken, body.is_done(), body.content()))
+        Ok((taken, body.is_done(), content))
     }
 
     fn chunked(text: &str) -> Result<(usize, bool, u64), FramingError> {

@@ -27,6 +27,7 @@ use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
 use crate::proxy::{Authority, tunnel, upstream};
+use crate::trace::messages::Packing;
 use crate::trace::semconv;
 
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
@@ -40,7 +41,7 @@ const TUNNEL_ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n"
 
 /// Relays a connection's requests until it ends.
 pub async fn run(conn: Rc<Conn>, downstream: Wire) {
-    let idle = IdleWatch::new(conn.worker.config.limits.idle_timeout);
+    let idle = conn.worker.idle_watch();
     let relay =
         Relay { conn, downstream, upstreams: Vec::new(), lines: Vec::new(), out: Vec::new(), idle };
     relay.run().await;
@@ -209,7 +210,7 @@ impl Relay {
         }
         if is_outbound && form == Form::Authority {
             self.downstream.buffer.consume(head.end);
-            return self.establish_tunnel(exchange).await;
+            return Box::pin(self.establish_tunnel(exchange)).await;
         }
         let is_persistent = head.is_persistent;
         match self.splice(head, &mut exchange, is_outbound) {
@@ -266,9 +267,10 @@ impl Relay {
         edits.write(&head, &view, &mut self.out);
         let rest = filled.get(head.end..).unwrap_or_default();
         let mut body = head.body;
-        let with_head = body.advance(rest).map_err(|e| Fault::downstream(e.into()))?;
+        let with_head = body
+            .advance(rest, |content| exchange.request.pass(content))
+            .map_err(|e| Fault::downstream(e.into()))?;
         self.out.extend_from_slice(rest.get(..with_head).unwrap_or_default());
-        exchange.request_bytes = body.content();
         self.downstream.buffer.consume(head.end + with_head);
         self.lines = head.lines;
         Ok(body)
@@ -303,9 +305,12 @@ impl Relay {
                 }
                 if self.downstream.is_eof() { After::Close } else { After::Linger }
             }
-            Ending::Tunnel => self.tunnel(exchange, upstream.wire).await,
+            // Few exchanges become tunnels, and few fail; the others do not need the room.
+            Ending::Tunnel(packing) => {
+                Box::pin(self.tunnel(exchange, upstream.wire, packing)).await
+            }
             Ending::Failed { fault, told } => {
-                self.fail(exchange, fault, told, answers, upstream).await
+                Box::pin(self.fail(exchange, fault, told, answers, upstream)).await
             }
         }
     }
@@ -354,25 +359,31 @@ impl Relay {
     async fn establish_tunnel(&mut self, mut exchange: Exchange) -> After {
         let Some(upstream) = self.upstreams.pop() else { return After::Close };
         exchange.first_byte();
-        exchange.answered(200);
+        exchange.answered(200, None);
         if write_all(&mut self.downstream, TUNNEL_ESTABLISHED).await.is_err() {
             exchange.fail(Fault::downstream(Kind::Cancelled));
             exchange.end();
             return After::Close;
         }
-        self.tunnel(exchange, upstream.wire).await
+        self.tunnel(exchange, upstream.wire, None).await
     }
 
-    async fn tunnel(&mut self, mut exchange: Exchange, mut upstream: Wire) -> After {
+    async fn tunnel(
+        &mut self,
+        mut exchange: Exchange,
+        mut upstream: Wire,
+        packing: Option<Packing>,
+    ) -> After {
         self.upstreams.clear();
-        let (passed, fault) =
-            tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle).await;
-        exchange.tunnelled(passed.sent, passed.received);
-        let Some(fault) = fault else {
+        exchange.tunnels(packing);
+        let fault = tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle, &mut exchange);
+        let Some(fault) = fault.await else {
             exchange.end();
             return After::Close;
         };
-        exchange.fail(fault);
+        if !exchange.is_closed() {
+            exchange.fail(fault);
+        }
         exchange.end();
         upstream.reset();
         After::Reset

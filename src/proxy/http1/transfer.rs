@@ -14,6 +14,7 @@ use crate::net::wire::Wire;
 use crate::proxy::Limits;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
+use crate::trace::messages::Packing;
 
 /// A request and its response between two wires.
 #[derive(Debug)]
@@ -37,8 +38,8 @@ pub enum Ending {
         /// Whether both messages allow it and were passed whole.
         is_persistent: bool,
     },
-    /// The connection has left HTTP.
-    Tunnel,
+    /// The connection has left HTTP, for what is packed like this.
+    Tunnel(Option<Packing>),
     /// Something failed.
     Failed {
         /// What.
@@ -212,7 +213,7 @@ impl Transfer<'_> {
                 self.idle.touch();
             } else if self.request.is_done() {
                 progress.up = Up::Sent;
-                if self.request.content() > 0 {
+                if self.exchange.request.bytes > 0 {
                     self.exchange.request_sent();
                 }
                 if self.limits.response_timeout < self.limits.idle_timeout {
@@ -220,9 +221,11 @@ impl Transfer<'_> {
                 }
             } else if !self.downstream.buffer.is_empty() {
                 let filled = self.downstream.buffer.filled();
-                progress.cleared_up =
-                    self.request.advance(filled).map_err(|e| Fault::downstream(e.into()))?;
-                self.exchange.request_bytes = self.request.content();
+                let meter = &mut self.exchange.request;
+                progress.cleared_up = self
+                    .request
+                    .advance(filled, |content| meter.pass(content))
+                    .map_err(|e| Fault::downstream(e.into()))?;
             } else if self.downstream.is_eof() {
                 progress.up = Up::Cut;
             } else {
@@ -283,9 +286,10 @@ impl Transfer<'_> {
                 Down::Head | Down::Body(_) if self.upstream.buffer.is_empty() => {}
                 Down::Body(body) => {
                     let filled = self.upstream.buffer.filled();
-                    progress.cleared_down =
-                        body.advance(filled).map_err(|e| Fault::upstream(e.into()))?;
-                    self.exchange.response_bytes = body.content();
+                    let meter = &mut self.exchange.response;
+                    progress.cleared_down = body
+                        .advance(filled, |content| meter.pass(content))
+                        .map_err(|e| Fault::upstream(e.into()))?;
                     continue;
                 }
                 Down::Head => {
@@ -324,17 +328,22 @@ impl Transfer<'_> {
         if head.is_interim() {
             return Ok(true);
         }
-        self.exchange.answered(head.status);
+        self.exchange.answered(head.status, head.packing);
+        if let Some(code) = head.grpc_status {
+            self.exchange.grpc_status(code);
+        }
         let is_tunnel = head.status == 101
             || self.answers == Answers::Connect && (200..300).contains(&head.status);
         progress.is_persistent = head.is_persistent;
         progress.down = if is_tunnel {
-            Down::Done(Ending::Tunnel)
+            Down::Done(Ending::Tunnel(head.packing))
         } else {
             let mut body = head.body;
             let rest = filled.get(head.end..).unwrap_or_default();
-            progress.cleared_down += body.advance(rest).map_err(|e| Fault::upstream(e.into()))?;
-            self.exchange.response_bytes = body.content();
+            let meter = &mut self.exchange.response;
+            progress.cleared_down += body
+                .advance(rest, |content| meter.pass(content))
+                .map_err(|e| Fault::upstream(e.into()))?;
             Down::Body(body)
         };
         Ok(true)
@@ -363,7 +372,11 @@ impl Transfer<'_> {
     /// Whether somebody has kept us waiting for too long, and who.
     fn poll_timers(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Option<Fault> {
         let is_late = progress.response_deadline.poll_expired(cx).is_ready();
-        if !is_late && self.idle.poll_expired(cx).is_pending() {
+        let is_idle = self.idle.poll_expired(cx).is_ready();
+        if self.idle.has_ticked() {
+            self.exchange.tell_progress();
+        }
+        if !is_late && !is_idle {
             return None;
         }
         Some(match (progress.up, progress.down) {

@@ -8,6 +8,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::proxy::Limits;
+use crate::proxy::meter::Meter;
 
 /// One body on its way from one connection to another.
 #[derive(Debug)]
@@ -16,8 +17,6 @@ pub struct Pump {
     limits: Limits,
     /// Data that was received and waits for room to be sent.
     waiting: Bytes,
-    /// Bytes that have been passed on.
-    pub bytes: u64,
 }
 
 /// How a body ended.
@@ -53,7 +52,7 @@ impl Pump {
     /// A pump of what `from` receives, with trailers within `limits`.
     #[must_use]
     pub const fn new(from: RecvStream, limits: Limits) -> Self {
-        Self { from, limits, waiting: Bytes::new(), bytes: 0 }
+        Self { from, limits, waiting: Bytes::new() }
     }
 
     /// Whether there is nothing to move, not even trailers.
@@ -68,15 +67,16 @@ impl Pump {
         self.waiting.is_empty()
     }
 
-    /// Moves what can be moved, and is ready when all of it has been.
+    /// Moves what can be moved past `meter`, and is ready when all of it has been.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
         to: &mut SendStream<Bytes>,
+        meter: &mut Meter,
     ) -> Poll<Result<Ended, Broken>> {
         loop {
             if !self.waiting.is_empty() {
-                ready!(self.poll_send(cx, to))?;
+                ready!(self.poll_send(cx, to, meter))?;
                 if self.waiting.is_empty() && self.from.is_end_stream() {
                     return Poll::Ready(Ok(Ended::Data));
                 }
@@ -110,6 +110,7 @@ impl Pump {
         &mut self,
         cx: &mut Context<'_>,
         to: &mut SendStream<Bytes>,
+        meter: &mut Meter,
     ) -> Poll<Result<(), Broken>> {
         to.reserve_capacity(self.waiting.len());
         while to.capacity() == 0 {
@@ -124,9 +125,9 @@ impl Pump {
         }
         let count = to.capacity().min(self.waiting.len());
         let part = self.waiting.split_to(count);
+        meter.pass(&part);
         let is_last = self.waiting.is_empty() && self.from.is_end_stream();
         to.send_data(part, is_last).map_err(Broken::Destination)?;
-        self.bytes += count as u64;
         self.from.flow_control().release_capacity(count).map_err(Broken::Source)?;
         Poll::Ready(Ok(()))
     }

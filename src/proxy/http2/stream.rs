@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 
 use super::pump::{Broken, Ended, Pump, is_too_large};
@@ -19,8 +20,10 @@ use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
 use crate::proxy::{Limits, upstream};
+use crate::trace::Headers;
+use crate::trace::messages::Packing;
 use crate::trace::propagate::{TRACEPARENT, TRACESTATE};
-use crate::trace::{Headers, semconv};
+use crate::trace::semconv::{self, rpc};
 
 /// Passes one request on, and its response back.
 pub async fn run(
@@ -49,7 +52,7 @@ pub async fn run(
         respond,
         down: None,
         limits,
-        idle: IdleWatch::new(limits.idle_timeout),
+        idle: conn.worker.idle_watch(),
         deadline: Deadline::default(),
     };
     match stream.run().await {
@@ -109,6 +112,20 @@ fn edit(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
+/// How the messages of a response are packed, as far as we can look into it.
+fn packing(headers: &HeaderMap) -> Option<Packing> {
+    let is_plain = headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+    let content_type = headers.get(CONTENT_TYPE).filter(|_| is_plain)?;
+    Packing::of(content_type.as_bytes())
+}
+
+/// Notes how a gRPC call ended, if these lines tell.
+fn note_grpc_status(headers: &HeaderMap, exchange: &mut Exchange) {
+    if let Some(status) = headers.get("grpc-status") {
+        exchange.grpc_status(rpc::parse_status(status.as_bytes()));
+    }
+}
+
 /// Sends the request's head to its upstream.
 async fn send(
     upstreams: &Upstreams,
@@ -148,7 +165,7 @@ fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, fault: Fault
     let reply = fault.reply();
     let mut response = Response::new(());
     let headers = response.headers_mut();
-    let body = if exchange.is_grpc {
+    let body = if exchange.is_grpc() {
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
         headers.insert("grpc-status", HeaderValue::from(reply.grpc));
         headers.insert("grpc-message", HeaderValue::from_static(reply.message));
@@ -249,13 +266,13 @@ impl Stream<'_> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let before = (self.exchange.request_bytes, self.exchange.response_bytes);
+        let before = (self.exchange.request.bytes, self.exchange.response.bytes);
         self.poll_caller(cx)?;
         self.poll_request(cx)?;
         if self.poll_response(cx)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
-        if before != (self.exchange.request_bytes, self.exchange.response_bytes) {
+        if before != (self.exchange.request.bytes, self.exchange.response.bytes) {
             self.idle.touch();
         }
         self.poll_timers(cx).map(Err)
@@ -263,9 +280,9 @@ impl Stream<'_> {
 
     /// After an early response the request goes on for as long as the upstream takes it.
     fn poll_rest_of_request(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let before = self.exchange.request_bytes;
+        let before = self.exchange.request.bytes;
         let has_failed = self.poll_caller(cx).is_err() || self.poll_request(cx).is_err();
-        if before != self.exchange.request_bytes {
+        if before != self.exchange.request.bytes {
             self.idle.touch();
         }
         let is_over = has_failed
@@ -291,9 +308,7 @@ impl Stream<'_> {
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let Some(pump) = &mut self.up else { return Ok(()) };
         if !pump.is_empty() {
-            let polled = pump.poll(cx, &mut self.to_upstream);
-            self.exchange.request_bytes = pump.bytes;
-            match polled {
+            match pump.poll(cx, &mut self.to_upstream, &mut self.exchange.request) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => self.exchange.request_sent(),
                 Poll::Ready(Err(Broken::Source(error))) => {
@@ -333,16 +348,11 @@ impl Stream<'_> {
             }
         }
         let Some((pump, to_downstream)) = &mut self.down else { return Ok(Poll::Ready(())) };
-        let polled = pump.poll(cx, to_downstream);
-        self.exchange.response_bytes = pump.bytes;
-        match polled {
+        match pump.poll(cx, to_downstream, &mut self.exchange.response) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(Ok(Ended::Data)) => Ok(Poll::Ready(())),
             Poll::Ready(Ok(Ended::Trailers(trailers))) => {
-                if let Some(status) = trailers.get("grpc-status").filter(|_| self.exchange.is_grpc)
-                {
-                    self.exchange.grpc_status(status.as_bytes());
-                }
+                note_grpc_status(&trailers, self.exchange);
                 Ok(Poll::Ready(()))
             }
             Poll::Ready(Err(Broken::TooLarge)) => Err(Failure::too_large(Fault::upstream)),
@@ -363,10 +373,8 @@ impl Stream<'_> {
         if is_too_large(&parts.headers, &self.limits) {
             return Err(Failure::too_large(Fault::upstream));
         }
-        self.exchange.answered(parts.status.as_u16());
-        if let Some(status) = parts.headers.get("grpc-status").filter(|_| self.exchange.is_grpc) {
-            self.exchange.grpc_status(status.as_bytes());
-        }
+        self.exchange.answered(parts.status.as_u16(), packing(&parts.headers));
+        note_grpc_status(&parts.headers, self.exchange);
         let is_all = body.is_end_stream();
         match self.respond.send_response(Response::from_parts(parts, ()), is_all) {
             Ok(to_downstream) => {
@@ -380,7 +388,11 @@ impl Stream<'_> {
     /// Whether somebody has kept us waiting for too long, and who.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let is_late = self.deadline.poll_expired(cx).is_ready();
-        if !is_late && self.idle.poll_expired(cx).is_pending() {
+        let is_idle = self.idle.poll_expired(cx).is_ready();
+        if self.idle.has_ticked() {
+            self.exchange.tell_progress();
+        }
+        if !is_late && !is_idle {
             return Poll::Pending;
         }
         let fault = match (&self.response, &self.up, &self.down) {

@@ -88,7 +88,9 @@ mod tests {
 
     #[test]
     fn comments_other_fields_and_unfinished_blocks_are_none() {
-        for text in [": ping\n\n", "event: x\n\n", "database: 1\n\n", "data: a\n", "\n\n\n", "dat\n\n"] {
+        for text in
+            [": ping\n\n", "event: x\n\n", "database: 1\n\n", "data: a\n", "\n\n\n", "dat\n\n"]
+        {
             assert_eq!(count(text), 0, "{text:?}");
         }
     }

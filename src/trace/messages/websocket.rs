@@ -165,7 +165,7 @@ mod tests {
             frame(FINAL | 1, b"text"),
             frame(2, &[1; 200]), // a fragment
             frame(FINAL | PING, b"in between"),
-            frame(0, &[2; 70_000]),
+            frame(0, &vec![2; 70_000]),
             frame(FINAL, b""),
         ]
         .concat();

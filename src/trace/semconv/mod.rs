@@ -100,12 +100,26 @@ keys! {
     FirstByteDuration = "spandrel.first_byte.duration",
     /// How an outbound call was joined to its inbound request.
     Join = "spandrel.join",
+    /// Which part of a request that goes on and on this is, from 1.
+    ProgressNumber = "spandrel.progress.number",
+    /// Messages that the caller sent meanwhile.
+    ProgressRequestMessages = "spandrel.progress.request.messages",
+    /// Bytes of content that the caller sent meanwhile.
+    ProgressRequestSize = "spandrel.progress.request.size",
+    /// Messages that the callee sent meanwhile.
+    ProgressResponseMessages = "spandrel.progress.response.messages",
+    /// Bytes of content that the callee sent meanwhile.
+    ProgressResponseSize = "spandrel.progress.response.size",
     /// Bytes of the messages sent by the caller of an RPC, framing included.
     RequestBodySize = "spandrel.request.body.size",
     /// Seconds from the start to the end of the request's body.
     RequestDuration = "spandrel.request.duration",
+    /// Messages that the caller sent, where a body or a tunnel holds several.
+    RequestMessages = "spandrel.request.messages",
     /// Bytes of the messages sent by the callee of an RPC, framing included.
     ResponseBodySize = "spandrel.response.body.size",
+    /// Messages that the callee sent, where a body or a tunnel holds several.
+    ResponseMessages = "spandrel.response.messages",
     /// The tenant.
     TenantId = "spandrel.tenant.id",
     /// Why the span was cut short, where spandrel stopped before the request did.
@@ -114,6 +128,8 @@ keys! {
     TunnelBytesSent = "spandrel.tunnel.request.size",
     /// Bytes that the server sent through an upgraded connection.
     TunnelBytesReceived = "spandrel.tunnel.response.size",
+    /// The status code that a WebSocket was closed with.
+    WebSocketCloseCode = "spandrel.websocket.close_code",
 }
 
 /// The protocol version of a message.

@@ -39,14 +39,6 @@ pub fn code_name(code: u32) -> &'static str {
     usize::try_from(code).ok().and_then(|at| CODES.get(at)).copied().unwrap_or("UNKNOWN")
 }
 
-/// Whether a request is a gRPC call: by its content type, which grpc-web does not share.
-pub fn is_grpc(headers: &impl Headers) -> bool {
-    headers.first("content-type").is_some_and(|value| {
-        let is_prefix = value.starts_with(b"application/grpc");
-        is_prefix && matches!(value.get(16), None | Some(b'+' | b';' | b' '))
-    })
-}
-
 /// The number in a `grpc-status` value.
 #[must_use]
 pub fn parse_status(value: &[u8]) -> u32 {
@@ -128,7 +120,6 @@ pub fn end(
 #[cfg(test)]
 mod tests {
     use super::super::super::span::{Name, Records, Value};
-    use super::super::super::testing::Lines;
     use super::super::Failure;
     use super::*;
 
@@ -144,21 +135,6 @@ mod tests {
 
     fn code(code: u32) -> Outcome {
         Outcome { status_code: Some(200), grpc_status: Some(code), failure: None }
-    }
-
-    #[test]
-    fn only_grpc_content_types_are_grpc() {
-        for (value, expected) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc;charset=utf-8", true),
-            ("application/grpc-web", false),
-            ("application/grpc-web+proto", false),
-            ("application/json", false),
-        ] {
-            assert_eq!(is_grpc(&Lines(&[("content-type", value.as_bytes())])), expected, "{value}");
-        }
-        assert!(!is_grpc(&Lines(&[])));
     }
 
     #[test]

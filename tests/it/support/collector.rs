@@ -25,7 +25,7 @@ use super::soon;
 pub(crate) struct Span {
     pub(crate) service: String,
     pub(crate) name: String,
-    /// `SERVER` or `CLIENT`.
+    /// `SERVER`, `CLIENT` or `INTERNAL`.
     pub(crate) kind: &'static str,
     pub(crate) trace_id: String,
     pub(crate) span_id: String,
@@ -155,6 +155,7 @@ fn read(span: &proto::Span, service: &str) -> Span {
         kind: match span.kind() {
             proto::span::SpanKind::Server => "SERVER",
             proto::span::SpanKind::Client => "CLIENT",
+            proto::span::SpanKind::Internal => "INTERNAL",
             _ => "another",
         },
         trace_id: hex(&span.trace_id),

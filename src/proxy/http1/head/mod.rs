@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use super::framing::Body;
 use crate::trace::Headers;
+use crate::trace::messages::Packing;
+use crate::trace::semconv::rpc;
 
 /// Header lines that are parsed without asking for memory.
 const USUAL_LINES: usize = 64;
@@ -60,6 +62,10 @@ struct Fields {
     has_odd_coding: bool,
     close: bool,
     keep_alive: bool,
+    packing: Option<Packing>,
+    is_compressed: bool,
+    is_websocket: bool,
+    grpc_status: Option<u32>,
 }
 
 /// The head of a request, as places in its bytes.
@@ -81,6 +87,8 @@ pub struct RequestHead {
     pub body: Body,
     /// Whether the connection may be used again after it.
     pub is_persistent: bool,
+    /// How messages are packed into the body, where it holds several.
+    pub packing: Option<Packing>,
 }
 
 /// The head of a response.
@@ -94,6 +102,10 @@ pub struct ResponseHead {
     pub body: Body,
     /// Whether the connection may be used again after it.
     pub is_persistent: bool,
+    /// How messages are packed into what follows, where it holds several.
+    pub packing: Option<Packing>,
+    /// The `grpc-status`, where there is one.
+    pub grpc_status: Option<u32>,
 }
 
 /// How far the search for a request's end has come, so that slow bytes are not read twice.
@@ -198,6 +210,7 @@ impl RequestHead {
             lines,
             body,
             is_persistent: fields.is_persistent(version),
+            packing: fields.packing(),
         })
     }
 
@@ -295,7 +308,12 @@ impl ResponseHead {
         let fields = Fields::read(response.headers)?;
         let body = fields.response_body(status, answers, limits).ok_or(HeadError::Malformed)?;
         let is_persistent = fields.is_persistent(version) && !body.ends_with_connection();
-        Ok(Some(Self { end, status, body, is_persistent }))
+        let packing = match status {
+            101 => fields.is_websocket.then_some(Packing::WebSocket),
+            _ => fields.packing(),
+        };
+        let grpc_status = fields.grpc_status;
+        Ok(Some(Self { end, status, body, is_persistent, packing, grpc_status }))
     }
 
     /// Whether another head follows: 1xx, except 101, which ends HTTP on the connection.
@@ -334,11 +352,23 @@ impl Fields {
         for header in headers {
             match header.name.len() {
                 4 if header.name.eq_ignore_ascii_case("host") => fields.hosts += 1,
+                7 if header.name.eq_ignore_ascii_case("upgrade") => {
+                    fields.is_websocket = header.value.eq_ignore_ascii_case(b"websocket");
+                }
                 10 if header.name.eq_ignore_ascii_case("connection") => {
                     fields.read_connection(header.value);
                 }
+                11 if header.name.eq_ignore_ascii_case("grpc-status") => {
+                    fields.grpc_status = Some(rpc::parse_status(header.value));
+                }
+                12 if header.name.eq_ignore_ascii_case("content-type") => {
+                    fields.packing = Packing::of(header.value);
+                }
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
                     fields.read_length(header.value)?;
+                }
+                16 if header.name.eq_ignore_ascii_case("content-encoding") => {
+                    fields.is_compressed = !header.value.eq_ignore_ascii_case(b"identity");
                 }
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
                     fields.read_coding(header.value);
@@ -415,6 +445,11 @@ impl Fields {
             (false, Some(length)) => Some(Body::length(length)),
             _ => Some(Body::until_close()),
         }
+    }
+
+    /// How the body is packed, as far as we can look into it.
+    fn packing(&self) -> Option<Packing> {
+        self.packing.filter(|_| !self.is_compressed)
     }
 
     fn is_persistent(&self, version: Version) -> bool {

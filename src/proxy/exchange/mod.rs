@@ -4,22 +4,27 @@
 //! must go on. The relay, or the HTTP/2 stream, then moves the message and tells the exchange
 //! what happens. The exchange ends exactly once: by its end, its failure, or its drop.
 
+mod live;
+mod progress;
+
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
+use self::live::Live;
 use super::connection::Conn;
 use super::fault::Fault;
 use super::inflight::Entered;
+use super::meter::Meter;
 use super::{Authority, Tracing};
 use crate::direction::Direction;
-use crate::trace::propagate::{self, BAGGAGE, Injection, TRACESTATE, baggage, tracestate};
+use crate::trace::messages::{Messages, Packing};
+use crate::trace::propagate::{self, BAGGAGE, Injection, baggage};
 use crate::trace::sample::Decision;
-use crate::trace::semconv::{self, Key, Outcome, Request, http, rpc};
-use crate::trace::span::{Attributes, Kind, Span, Status};
+use crate::trace::semconv::{self, Key, Outcome, Request, rpc};
+use crate::trace::span::Kind;
 use crate::trace::tenant::TenantId;
-use crate::trace::{Flags, Headers, SpanId, TraceContext};
+use crate::trace::{Flags, Headers, TraceContext};
 
 /// The facts of one request.
 #[derive(Debug)]
@@ -39,33 +44,16 @@ pub struct Exchange {
     fault: Option<Fault>,
     /// When the last byte of the response passed, where that is not now.
     response_end: Option<u64>,
-    /// Whether the request is a gRPC call, and is to be answered as one.
-    pub is_grpc: bool,
-    /// Bytes of the request's body that have passed.
-    pub request_bytes: u64,
-    /// Bytes of the response's body that have passed.
-    pub response_bytes: u64,
+    /// How the request says that its messages are packed, if it is a gRPC call.
+    call: Option<Packing>,
+    /// What has passed of the request's body, or into the tunnel.
+    pub request: Meter,
+    /// What has passed of the response's body, or out of the tunnel.
+    pub response: Meter,
+    /// The sizes of the bodies of a request that became a tunnel.
+    bodies: Option<(u64, u64)>,
     is_answering: bool,
     is_ended: bool,
-}
-
-/// A span that has not ended.
-#[derive(Debug)]
-struct Live {
-    context: TraceContext,
-    parent: Option<SpanId>,
-    kind: Kind,
-    start: u64,
-    name: Name,
-    trace_state: Vec<u8>,
-    attributes: Attributes,
-}
-
-/// What the span's name will be made of.
-#[derive(Debug)]
-enum Name {
-    Http { method: &'static str, route: Option<Arc<str>> },
-    Rpc { path: Vec<u8> },
 }
 
 /// Whether a request makes a span, and under which context it goes on.
@@ -81,8 +69,9 @@ impl Exchange {
         let worker = &conn.worker;
         let tracing = &worker.config.tracing;
         let mut exchange = Self::untraced(conn);
-        exchange.is_grpc =
-            request.version == semconv::Version::Http2 && rpc::is_grpc(request.headers);
+        let packing = packing(request);
+        exchange.call = packing.filter(|packing| packing.is_rpc());
+        exchange.request = Meter::of(packing);
         if tracing.health_checks.matches(request.path, request.headers) {
             worker.counters.health_checks.add(1);
             return exchange;
@@ -106,7 +95,8 @@ impl Exchange {
         if let Some(context) = verdict.recorded {
             let state = verdict.extracted.state;
             exchange.injection = propagate::inject(context, state, &tracing.propagation);
-            exchange.live = Some(Live::begin(conn, request, context, &verdict, exchange.is_grpc));
+            exchange.live =
+                Some(Live::begin(conn, request, context, &verdict.extracted, exchange.call));
             exchange.describe(request.headers, is_joined);
         }
         exchange
@@ -123,22 +113,7 @@ impl Exchange {
         }
         let mut exchange = Self::untraced(conn);
         let verdict = Verdict::reach(conn, &conn.worker.config.tracing, &NoHeaders);
-        exchange.live = verdict.recorded.map(|context| {
-            let mut attributes = Attributes::reuse(conn.worker.take_scratch());
-            attributes.text(Key::HttpRequestMethod, "_OTHER");
-            if conn.direction == Direction::Inbound {
-                semconv::add_peer(&mut attributes, conn.peer);
-            }
-            Live {
-                context,
-                parent: None,
-                kind: conn.kind(),
-                start: conn.worker.clock.now(),
-                name: Name::Http { method: "HTTP", route: None },
-                trace_state: Vec::new(),
-                attributes,
-            }
-        });
+        exchange.live = verdict.recorded.map(|context| Live::unreadable(conn, context));
         exchange
     }
 
@@ -155,9 +130,10 @@ impl Exchange {
             outcome: Outcome::default(),
             fault: None,
             response_end: None,
-            is_grpc: false,
-            request_bytes: 0,
-            response_bytes: 0,
+            call: None,
+            request: Meter::default(),
+            response: Meter::default(),
+            bodies: None,
             is_answering: false,
             is_ended: false,
         }
@@ -225,21 +201,46 @@ impl Exchange {
         }
     }
 
-    /// Notes the final status.
-    pub fn answered(&mut self, status: u16) {
+    /// Notes the final status, and how messages are packed into what follows it.
+    pub fn answered(&mut self, status: u16, packing: Option<Packing>) {
         self.outcome.status_code = Some(status);
+        self.response = Meter::of(packing);
+    }
+
+    /// Notes that the connection, or the stream, has left HTTP: what passes from here on is
+    /// counted apart from the bodies.
+    pub fn tunnels(&mut self, packing: Option<Packing>) {
+        let request = std::mem::replace(&mut self.request, Meter::of(packing));
+        let response = std::mem::replace(&mut self.response, Meter::of(packing));
+        self.bodies = Some((request.bytes, response.bytes));
+    }
+
+    /// Whether both sides of a WebSocket, or one of them, have said good-bye: however the
+    /// connection ends after that, nothing is wrong with it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let close = |meter: &Meter| meter.messages().and_then(Messages::close).is_some();
+        close(&self.request) || close(&self.response)
+    }
+
+    /// Whether the request is a gRPC call, and is to be answered as one.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.call == Some(Packing::Grpc)
     }
 
     /// Notes the `grpc-status` of a response's head or trailers.
-    pub fn grpc_status(&mut self, value: &[u8]) {
-        self.outcome.grpc_status = Some(rpc::parse_status(value));
+    pub const fn grpc_status(&mut self, code: u32) {
+        if self.call.is_some() {
+            self.outcome.grpc_status = Some(code);
+        }
     }
 
-    /// Notes what passed through the tunnel that the connection became.
-    pub fn tunnelled(&mut self, sent: u64, received: u64) {
+    /// Tells of a request that has been going on for a while, by a span that is a part of the one
+    /// that will tell of the whole.
+    pub fn tell_progress(&mut self) {
         if let Some(live) = &mut self.live {
-            live.attributes.count(Key::TunnelBytesSent, sent);
-            live.attributes.count(Key::TunnelBytesReceived, received);
+            live.tell_progress(&self.conn, &self.request, &self.response);
         }
     }
 
@@ -255,7 +256,7 @@ impl Exchange {
     pub fn refuse(&mut self, fault: Fault) {
         self.fail(fault);
         let reply = fault.reply();
-        if self.is_grpc {
+        if self.is_grpc() {
             self.outcome.status_code = Some(200);
             self.outcome.grpc_status = Some(reply.grpc);
         } else {
@@ -279,18 +280,57 @@ impl Exchange {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }
+        self.conclude_call();
+        self.log_fault();
         let worker = &self.conn.worker;
         worker.requests_open.set(worker.requests_open.get() - 1);
         worker.counters.request(self.conn.direction, self.outcome.status_code).add(1);
-        if self.is_grpc && self.fault.is_none() && self.outcome.grpc_status.is_none() {
+        self.outcome.failure = self.fault.map(Fault::failure);
+        if let Some(mut live) = self.live.take() {
+            let end = self.response_end.unwrap_or_else(|| worker.clock.now());
+            self.add_messages(&mut live);
+            let bodies = self.bodies.unwrap_or((self.request.bytes, self.response.bytes));
+            live.end(&self.conn, self.fault, &self.outcome, bodies, end);
+        }
+    }
+
+    /// Finds out how a gRPC call ended that did not say so in its head or its trailers.
+    fn conclude_call(&mut self) {
+        let Some(call) = self.call else { return };
+        if let Some(status) = self.response.messages().and_then(Messages::grpc_status) {
+            self.outcome.grpc_status = Some(rpc::parse_status(status));
+        }
+        // In a body that we cannot look into there may well be a status.
+        let is_unseen = call != Packing::Grpc
+            && self.response.messages().is_none()
+            && self.outcome.status_code == Some(200);
+        if self.fault.is_none() && self.outcome.grpc_status.is_none() && !is_unseen {
             self.outcome.grpc_status = self.outcome.status_code.map(rpc::status_of_http);
         }
-        self.log_fault();
-        self.outcome.failure = self.fault.map(Fault::failure);
-        if let Some(live) = self.live.take() {
-            let bytes = (self.request_bytes, self.response_bytes);
-            let end = self.response_end.unwrap_or_else(|| worker.clock.now());
-            live.end(&self.conn, self.fault, &self.outcome, bytes, end);
+    }
+
+    /// Adds what passed through a tunnel, and how many messages there were of either side; of a
+    /// call only where these are more than a question and its answer.
+    fn add_messages(&self, live: &mut Live) {
+        let is_told = live.is_told();
+        let attributes = &mut live.attributes;
+        if self.bodies.is_some() {
+            attributes.count(Key::TunnelBytesSent, self.request.bytes);
+            attributes.count(Key::TunnelBytesReceived, self.response.bytes);
+        }
+        let counts = (self.request.count(), self.response.count());
+        let is_unary = self.call.is_some() && counts.0.max(counts.1) <= Some(1);
+        if is_unary && !is_told {
+            return;
+        }
+        for (key, count) in [(Key::RequestMessages, counts.0), (Key::ResponseMessages, counts.1)] {
+            if let Some(count) = count {
+                attributes.count(key, count);
+            }
+        }
+        let close = |meter: &Meter| meter.messages().and_then(Messages::close)?.code;
+        if let Some(code) = close(&self.request).or_else(|| close(&self.response)) {
+            attributes.int(Key::WebSocketCloseCode, i64::from(code));
         }
     }
 
@@ -320,6 +360,14 @@ impl Drop for Exchange {
     }
 }
 
+/// How the messages of a request's body are packed, as far as we can look into it. What calls
+/// itself gRPC is that only over HTTP/2.
+fn packing<H: Headers>(request: &Request<'_, H>) -> Option<Packing> {
+    let packing = request.headers.first("content-type").and_then(Packing::of)?;
+    let is_possible = packing != Packing::Grpc || request.version == semconv::Version::Http2;
+    is_possible.then_some(packing)
+}
+
 impl Verdict {
     fn reach(conn: &Conn, tracing: &Tracing, headers: &impl Headers) -> Self {
         let extracted = propagate::extract(headers, &tracing.propagation);
@@ -339,85 +387,5 @@ impl Verdict {
             }
         };
         Self { extracted, recorded }
-    }
-}
-
-impl Live {
-    fn begin<H: Headers>(
-        conn: &Conn,
-        request: &Request<'_, H>,
-        context: TraceContext,
-        verdict: &Verdict,
-        is_grpc: bool,
-    ) -> Self {
-        let worker = &conn.worker;
-        let tracing = &worker.config.tracing;
-        let start = worker.clock.now();
-        let mut attributes = Attributes::reuse(worker.take_scratch());
-        let name = if is_grpc {
-            rpc::begin(&mut attributes, request);
-            Name::Rpc { path: request.path.to_vec() }
-        } else {
-            let is_server = request.kind == Kind::Server;
-            let route = tracing.routes.find(request.path).filter(|_| is_server).cloned();
-            http::begin(&mut attributes, request, route.as_deref(), tracing.query_values);
-            Name::Http { method: http::Method::parse(request.method).span_name(), route }
-        };
-        let mut trace_state = Vec::new();
-        if verdict.extracted.state == propagate::State::Valid {
-            tracestate::join(request.headers.values(TRACESTATE), &mut trace_state);
-        }
-        let parent = verdict.extracted.parent.map(|parent| parent.span_id);
-        Self { context, parent, kind: request.kind, start, name, trace_state, attributes }
-    }
-
-    fn end(
-        mut self,
-        conn: &Conn,
-        fault: Option<Fault>,
-        outcome: &Outcome,
-        bytes: (u64, u64),
-        end: u64,
-    ) {
-        let worker = &conn.worker;
-        if let Some(fault) = fault {
-            self.attributes.text(Key::FaultSide, fault.side.as_str());
-            self.attributes.text(Key::FaultKind, fault.kind.as_str());
-        }
-        let (sent, received) = bytes;
-        let attributes = &mut self.attributes;
-        match &self.name {
-            Name::Http { method, route } => {
-                attributes.count(Key::HttpRequestBodySize, sent);
-                attributes.count(Key::HttpResponseBodySize, received);
-                let status = http::end(attributes, self.kind, outcome);
-                let route = route.as_deref().unwrap_or_default();
-                let space = if route.is_empty() { "" } else { " " };
-                let name = [method.as_bytes(), space.as_bytes(), route.as_bytes()];
-                self.record(conn, status, &name, end);
-            }
-            Name::Rpc { path } => {
-                attributes.count(Key::RequestBodySize, sent);
-                attributes.count(Key::ResponseBodySize, received);
-                let (status, is_known) = rpc::end(attributes, self.kind, path, outcome);
-                let name = if is_known { path.get(1..).unwrap_or_default() } else { b"grpc" };
-                self.record(conn, status, &[name], end);
-            }
-        }
-        worker.give_scratch(self.attributes.into_buffer());
-    }
-
-    fn record(&self, conn: &Conn, status: Status, name: &[&[u8]], end: u64) {
-        let span = Span {
-            trace_id: self.context.trace_id,
-            span_id: self.context.span_id,
-            parent: self.parent,
-            flags: self.context.flags,
-            kind: self.kind,
-            status,
-            start: self.start,
-            end: end.max(self.start),
-        };
-        conn.worker.finish(span, name, &self.trace_state, &self.attributes);
     }
 }
