@@ -3,6 +3,8 @@
 //! A `Body` looks at bytes as they pass and says how many of them belong to the message. It never
 //! changes one. What could be read in two ways is an error.
 
+use super::trailer::TrailerLine;
+
 /// The longest line of chunk framing, extensions included, in bytes.
 const MAX_CHUNK_LINE: u32 = 8 * 1024;
 /// The most digits of a chunk's size: those of a 64-bit number.
@@ -14,6 +16,8 @@ pub struct Body {
     state: State,
     /// The most bytes that trailers may have.
     trailer_limit: usize,
+    /// Whether trailers must be fields that change nothing of the message.
+    is_strict: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ enum Chunk {
     /// At the start of a trailer line, or of the empty line that ends the message.
     TrailerStart { total: usize },
     /// In a trailer line.
-    Trailer { total: usize },
+    Trailer { total: usize, line: TrailerLine },
     /// After the carriage return of a trailer line.
     TrailerEnd { total: usize },
     /// After the carriage return of the last line.
@@ -82,6 +86,12 @@ impl Body {
         Self { trailer_limit, ..Self::new(state) }
     }
 
+    /// The same body, whose trailers must be fields that change nothing of the message.
+    #[must_use]
+    pub const fn strictly(self) -> Self {
+        Self { is_strict: true, ..self }
+    }
+
     /// A body that ends when the connection does.
     #[must_use]
     pub const fn until_close() -> Self {
@@ -89,7 +99,7 @@ impl Body {
     }
 
     const fn new(state: State) -> Self {
-        Self { state, trailer_limit: 0 }
+        Self { state, trailer_limit: 0, is_strict: false }
     }
 
     /// Whether all of the message has passed.
@@ -145,7 +155,7 @@ impl Body {
                     }
                     let Some((byte, after)) = rest.split_first() else { break };
                     rest = after;
-                    match chunk.step(*byte, self.trailer_limit)? {
+                    match chunk.step(*byte, self.trailer_limit, self.is_strict)? {
                         Some(next) => chunk = next,
                         None => {
                             self.state = State::Done;
@@ -168,7 +178,12 @@ fn split_up_to(bytes: &[u8], count: u64) -> (&[u8], &[u8]) {
 
 impl Chunk {
     /// The state after `byte`; `None` after the last byte of the message.
-    fn step(self, byte: u8, trailer_limit: usize) -> Result<Option<Self>, FramingError> {
+    fn step(
+        self,
+        byte: u8,
+        trailer_limit: usize,
+        is_strict: bool,
+    ) -> Result<Option<Self>, FramingError> {
         let next = match (self, byte) {
             (Self::Size { digits: MAX_SIZE_DIGITS, .. }, _) if byte.is_ascii_hexdigit() => {
                 return Err(FramingError::Chunk);
@@ -205,15 +220,24 @@ impl Chunk {
             (Self::DataEnd { seen: 0 }, b'\r') => Self::DataEnd { seen: 1 },
             (Self::DataEnd { seen: 1 }, b'\n') => Self::Size { size: 0, digits: 0 },
             (Self::TrailerStart { .. }, b'\r') => Self::LastEnd,
-            (Self::Trailer { total }, b'\r') => Self::TrailerEnd { total: total + 2 },
+            (Self::Trailer { line, .. }, b'\r') if is_strict && !line.is_field() => {
+                return Err(FramingError::Chunk);
+            }
+            (Self::Trailer { total, .. }, b'\r') => Self::TrailerEnd { total: total + 2 },
             (Self::TrailerStart { .. } | Self::Trailer { .. }, b'\n') => {
                 return Err(FramingError::Chunk);
             }
-            (Self::TrailerStart { total } | Self::Trailer { total }, _) => {
+            (Self::TrailerStart { total } | Self::Trailer { total, .. }, _) => {
                 if total >= trailer_limit {
                     return Err(FramingError::TooLarge);
                 }
-                Self::Trailer { total: total + 1 }
+                let line =
+                    if let Self::Trailer { line, .. } = self { line } else { TrailerLine::start() };
+                match line.step(byte) {
+                    Some(line) => Self::Trailer { total: total + 1, line },
+                    None if is_strict => return Err(FramingError::Chunk),
+                    None => Self::Trailer { total: total + 1, line },
+                }
             }
             (Self::TrailerEnd { total }, b'\n') => Self::TrailerStart { total },
             (Self::LastEnd, b'\n') => return Ok(None),
@@ -316,6 +340,29 @@ mod tests {
         assert_eq!(chunked(&extension), Err(FramingError::TooLarge));
         let trailers = format!("0\r\n{}\r\n", "a: b\r\n".repeat(LIMIT));
         assert_eq!(chunked(&trailers), Err(FramingError::TooLarge));
+    }
+
+    #[test]
+    fn trailers_of_a_request_are_fields_that_change_nothing_of_it() {
+        let strictly = |trailers: &str| {
+            let text = format!("0\r\n{trailers}\r\n");
+            feed(Body::chunked(LIMIT).strictly(), text.as_bytes(), 1)
+        };
+        for trailers in ["", "X: y\r\n", "a:\r\nGrpc-Status: 0\r\n"] {
+            assert!(strictly(trailers).is_ok_and(|(_, is_done, _)| is_done), "{trailers:?}");
+        }
+        for trailers in [
+            "x\r\n",
+            ": x\r\n",
+            "a : x\r\n",
+            " a: x\r\n",
+            "a: x\r\n b\r\n",
+            "Content-Length: 5\r\n",
+            "a: x\r\nTransfer-Encoding: chunked\r\n",
+        ] {
+            assert_eq!(strictly(trailers), Err(FramingError::Chunk), "{trailers:?}");
+            assert!(chunked(&format!("0\r\n{trailers}\r\n")).is_ok(), "{trailers:?}");
+        }
     }
 
     #[test]

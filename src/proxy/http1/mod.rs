@@ -2,9 +2,11 @@
 
 pub mod framing;
 pub mod head;
+pub mod host;
 pub mod relay;
 pub mod splice;
 pub mod target;
+mod trailer;
 pub mod transfer;
 
 use self::framing::FramingError;

@@ -32,6 +32,8 @@ use crate::trace::semconv;
 
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
 const MAX_UPSTREAMS: usize = 8;
+/// The most empty lines before a request: some clients send one, nobody sends many.
+const MAX_EMPTY_LINES: usize = 16;
 /// How long a caller that we hang up on may go on sending, so that it sees our last words.
 const LINGER: Duration = Duration::from_secs(15);
 /// How long it may be silent before it is taken to have seen them.
@@ -125,6 +127,7 @@ impl Relay {
         let limits = &self.conn.worker.config.limits;
         let head_limits = HeadLimits { bytes: limits.header_bytes, lines: limits.header_count };
         let mut scan = Scan::default();
+        let mut empty_lines = 0;
         let mut deadline = Deadline::default();
         let mut draining = pin!(self.conn.worker.draining());
         let (downstream, upstreams) = (&mut self.downstream, &mut self.upstreams);
@@ -135,6 +138,11 @@ impl Relay {
                 // Some clients send an empty line behind a body (RFC 9112, section 2.2).
                 while downstream.buffer.filled().starts_with(b"\r\n") {
                     downstream.buffer.consume(2);
+                    empty_lines += 1;
+                }
+                if empty_lines > MAX_EMPTY_LINES {
+                    let endless = Fault::downstream(Kind::ProtocolError);
+                    return Poll::Ready(Next::Refused(endless));
                 }
                 if !downstream.buffer.is_empty() {
                     let filled = downstream.buffer.filled();
@@ -175,7 +183,7 @@ impl Relay {
         let conn = Rc::clone(&self.conn);
         let filled = self.downstream.buffer.filled();
         let view = head.view(filled);
-        let answers = Answers::to_method(view.method());
+        let answers = Answers::to_request(&view);
         let target = Target::of(&view);
         let request = semconv::Request {
             kind: conn.kind(),
@@ -195,9 +203,7 @@ impl Relay {
         let form = target.form;
         let destination = match upstream::target(&conn, target.authority) {
             _ if !conn.worker.has_room() => Err(Fault::proxy(Kind::Overload)),
-            _ if is_outbound && form == Form::AbsoluteOther => {
-                Err(Fault::downstream(Kind::ProtocolError))
-            }
+            _ if is_outbound && !target.is_askable() => Err(Fault::downstream(Kind::ProtocolError)),
             destination => destination,
         };
         let destination = match destination {

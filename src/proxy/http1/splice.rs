@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::head::{HeadView, RequestHead};
+use super::head::{HeadView, Line, RequestHead};
 use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE};
 
 /// What must differ between the head that came and the head that goes on.
@@ -29,7 +29,7 @@ pub struct Origin<'a> {
 const PROXY_FIELDS: [&str; 2] = ["proxy-connection", "proxy-authorization"];
 
 impl Edits<'_> {
-    /// Whether the head goes on byte for byte.
+    /// Whether there is nothing to write.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.trace == Injection::default() && self.tenant.is_none() && self.origin.is_none()
@@ -49,7 +49,11 @@ impl Edits<'_> {
         }
         let mut pending = Pending::new(self);
         for (i, line) in head.lines.iter().enumerate() {
-            match self.edit(view.text(&line.name), &mut pending) {
+            let edit = match self.edit(view.text(&line.name), &mut pending) {
+                Edit::Keep if head.repeats_length => pending.length(view, line),
+                edit => edit,
+            };
+            match edit {
                 Edit::Keep => {}
                 Edit::Value(value) => {
                     copy_until(out, line.value.start, line.value.end);
@@ -73,7 +77,7 @@ impl Edits<'_> {
                 pending.traceparent.take().map_or(Edit::Remove, Edit::Value)
             }
             10 if self.trace.discard_tracestate && is(TRACESTATE) => Edit::Remove,
-            4 if is("host") => self.origin.map_or(Edit::Keep, |o| Edit::Value(o.authority)),
+            4 if is("host") => pending.host.take().map_or(Edit::Keep, Edit::Value),
             16 | 19 if self.origin.is_some() && PROXY_FIELDS.into_iter().any(is) => Edit::Remove,
             _ if self.tenant.is_some_and(|(tenant, _)| is(tenant)) => {
                 pending.tenant.take().map_or(Edit::Remove, |(_, value)| Edit::Value(value))
@@ -92,6 +96,10 @@ enum Edit<'a> {
 
 /// The lines that have not found their place yet.
 struct Pending<'a> {
+    /// The authority of an absolute target, which a proxy must name even where the client did not
+    /// (RFC 9112, section 3.2.2).
+    host: Option<&'a [u8]>,
+    has_length: bool,
     traceparent: Option<&'a [u8]>,
     tenant: Option<(&'a str, &'a [u8])>,
 }
@@ -99,13 +107,31 @@ struct Pending<'a> {
 impl<'a> Pending<'a> {
     fn new(edits: &'a Edits<'_>) -> Self {
         Self {
+            host: edits.origin.map(|origin| origin.authority),
+            has_length: false,
             traceparent: edits.trace.traceparent.as_ref().map(<[u8; 55]>::as_slice),
             tenant: edits.tenant.map(|(name, value)| (name, value.as_bytes())),
         }
     }
 
+    /// A length that is given several times goes on once (RFC 9110, section 8.6).
+    fn length(&mut self, view: &HeadView<'a>, line: &Line) -> Edit<'a> {
+        if !view.text(&line.name).eq_ignore_ascii_case(b"content-length") {
+            return Edit::Keep;
+        }
+        if std::mem::replace(&mut self.has_length, true) {
+            return Edit::Remove;
+        }
+        let numbers = view.text(&line.value);
+        Edit::Value(numbers.split(|b| *b == b',').next().unwrap_or_default().trim_ascii())
+    }
+
     fn write(self, out: &mut Vec<u8>) {
-        let lines = [self.traceparent.map(|value| (TRACEPARENT, value)), self.tenant];
+        let lines = [
+            self.host.map(|value| ("Host", value)),
+            self.traceparent.map(|value| (TRACEPARENT, value)),
+            self.tenant,
+        ];
         for (name, value) in lines.into_iter().flatten() {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(b": ");
@@ -199,5 +225,26 @@ mod tests {
         let edits = Edits { origin, ..Edits::default() };
         let expected = "GET /x HTTP/1.1\r\nHost: b.example\r\nAccept: */*\r\n\r\n";
         assert_eq!(spliced(text, &edits), expected);
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host_where_the_client_did_not() {
+        let origin = Some(Origin { target: b"/", authority: b"b.example" });
+        let edits = Edits { origin, ..Edits::default() };
+        let expected = "GET / HTTP/1.0\r\nA: b\r\nHost: b.example\r\n\r\n";
+        assert_eq!(spliced("GET http://b.example/ HTTP/1.0\r\nA: b\r\n\r\n", &edits), expected);
+    }
+
+    #[test]
+    fn a_length_that_is_given_several_times_goes_on_once() {
+        let expected = "PUT / HTTP/1.1\r\nHost: h\r\ncontent-Length: 05\r\nX: y\r\n\r\n";
+        for (lengths, rest) in [
+            ("content-Length: 05 , 5", ""),
+            ("content-Length: 05", "Content-Length: 5\r\n"),
+            ("content-Length: 05,5", "CONTENT-LENGTH: 5\r\n"),
+        ] {
+            let text = format!("PUT / HTTP/1.1\r\nHost: h\r\n{lengths}\r\nX: y\r\n{rest}\r\n");
+            assert_eq!(spliced(&text, &Edits::default()), expected);
+        }
     }
 }

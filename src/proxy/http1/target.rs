@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::head::HeadView;
+use super::host;
 use crate::trace::Headers as _;
 
 /// A target taken apart.
@@ -60,6 +61,20 @@ impl<'a> Target<'a> {
         let has_path = !path.is_empty();
         let path = if has_path { path } else { b"/" };
         Self { form, authority, path, query: halves.next(), has_path }
+    }
+
+    /// Whether a proxy can ask for it: by HTTP in the open, of a host that is the same to everyone.
+    #[must_use]
+    pub fn is_askable(&self) -> bool {
+        match self.form {
+            Form::Absolute => self.authority.is_some_and(host::is_authority),
+            Form::AbsoluteOther => false,
+            Form::Authority => {
+                self.authority.is_some_and(|a| host::is_authority(a) && !a.contains(&b'@'))
+            }
+            // `Host` was looked at with the head.
+            Form::Origin => true,
+        }
     }
 
     /// The target as it is written to the origin itself.
@@ -127,6 +142,31 @@ mod tests {
             ("CONNECT x:443", expected(Form::Authority, "x:443", "", None, "")),
         ] {
             assert_eq!(taken_apart(start), target, "{start}");
+        }
+    }
+
+    #[test]
+    fn only_what_every_reader_takes_for_one_host_can_be_asked_for() {
+        let is_askable = |start: &str| {
+            let text = format!("{start} HTTP/1.1\r\nHost: h\r\n\r\n");
+            let limits = HeadLimits { bytes: 1_000, lines: 10 };
+            let head =
+                RequestHead::parse(text.as_bytes(), &mut Scan::default(), &limits, Vec::new());
+            Target::of(&head.unwrap().unwrap().view(text.as_bytes())).is_askable()
+        };
+        for start in ["GET /", "GET http://h", "GET http://u:p@h:1/@?a@b", "CONNECT h:1"] {
+            assert!(is_askable(start), "{start}");
+        }
+        for start in [
+            "GET https://h/",
+            "GET http:///x",
+            "GET http://a@b@c/",
+            "GET http://a#@b/",
+            "GET http://a\\@b/",
+            "CONNECT u@h:1",
+            "CONNECT h/x:1",
+        ] {
+            assert!(!is_askable(start), "{start}");
         }
     }
 }

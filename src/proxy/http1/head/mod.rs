@@ -2,15 +2,20 @@
 //!
 //! Requests are read strictly: what another server might read differently is refused, so that
 //! nothing can be smuggled through us to the application (RFC 9112, sections 2.2, 3, 5 and 6).
-//! Responses are read as leniently as clients read them, except where their length is in doubt.
+//! Responses are read as leniently as clients read them, except where their length is in doubt, or
+//! whether more of them follow.
 
+mod fields;
+
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
+
+use self::fields::Fields;
 
 use super::framing::Body;
 use crate::trace::Headers;
 use crate::trace::messages::Packing;
-use crate::trace::semconv::rpc;
 
 /// Header lines that are parsed without asking for memory.
 const USUAL_LINES: usize = 64;
@@ -51,23 +56,6 @@ pub struct Line {
     pub value: Range<usize>,
 }
 
-/// What the header lines say about the connection and the body.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fields {
-    hosts: usize,
-    length: Option<u64>,
-    is_chunked: bool,
-    has_coding: bool,
-    /// Whether a coding is unknown, or stands behind `chunked`.
-    has_odd_coding: bool,
-    close: bool,
-    keep_alive: bool,
-    packing: Option<Packing>,
-    is_compressed: bool,
-    is_websocket: bool,
-    grpc_status: Option<u32>,
-}
-
 /// The head of a request, as places in its bytes.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -87,8 +75,9 @@ pub struct RequestHead {
     pub body: Body,
     /// Whether the connection may be used again after it.
     pub is_persistent: bool,
-    /// How messages are packed into the body, where it holds several.
-    pub packing: Option<Packing>,
+    /// Whether `Content-Length` gives the one length several times, which only one line may do on
+    /// the way on (RFC 9110, section 8.6).
+    pub repeats_length: bool,
 }
 
 /// The head of a response.
@@ -155,7 +144,8 @@ impl RequestHead {
         if end > limits.bytes {
             return Err(HeadError::TooLarge);
         }
-        let text = bytes.get(..end).unwrap_or_default();
+        let text = with_plain_target(bytes.get(..end).unwrap_or_default());
+        let text = &*text;
         let mut usual = [const { MaybeUninit::uninit() }; USUAL_LINES];
         match Self::read(text, &mut usual, limits, lines) {
             Err((HeadError::TooLarge, lines)) if limits.lines > USUAL_LINES => {
@@ -189,10 +179,10 @@ impl RequestHead {
             return Err((HeadError::Malformed, lines));
         };
         let version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        let Ok(fields) = Fields::read(request.headers) else {
+        let Ok(fields) = Fields::read(text, request.headers) else {
             return Err((HeadError::Malformed, lines));
         };
-        let Some(body) = fields.request_body(version, limits) else {
+        let Some(body) = fields.request_body(method, version, limits) else {
             return Err((HeadError::Malformed, lines));
         };
         lines.clear();
@@ -210,7 +200,7 @@ impl RequestHead {
             lines,
             body,
             is_persistent: fields.is_persistent(version),
-            packing: fields.packing(),
+            repeats_length: fields.repeats_length(),
         })
     }
 
@@ -304,15 +294,16 @@ impl ResponseHead {
             return Err(HeadError::TooLarge);
         }
         let status = response.code.ok_or(HeadError::Malformed)?;
+        if status == 101 && answers != Answers::Upgrade {
+            return Err(HeadError::Malformed); // nobody asked to leave HTTP
+        }
         let version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
-        let fields = Fields::read(response.headers)?;
+        let fields = Fields::read(text, response.headers)?;
         let body = fields.response_body(status, answers, limits).ok_or(HeadError::Malformed)?;
-        let is_persistent = fields.is_persistent(version) && !body.ends_with_connection();
-        let packing = match status {
-            101 => fields.is_websocket.then_some(Packing::WebSocket),
-            _ => fields.packing(),
-        };
-        let grpc_status = fields.grpc_status;
+        let is_persistent = fields.is_persistent(version)
+            && !body.ends_with_connection()
+            && !fields.has_faulty_framing(version);
+        let (packing, grpc_status) = (fields.packing(status), fields.grpc_status);
         Ok(Some(Self { end, status, body, is_persistent, packing, grpc_status }))
     }
 
@@ -330,130 +321,22 @@ pub enum Answers {
     Head,
     /// `CONNECT`: a successful response turns the connection into a tunnel.
     Connect,
-    /// Any other method.
+    /// A request that asks to go on in another protocol, which 101 says yes to.
+    Upgrade,
+    /// Any other request.
     Other,
 }
 
 impl Answers {
-    /// What a response to a request of this method answers.
+    /// What a response to this request answers.
     #[must_use]
-    pub fn to_method(method: &[u8]) -> Self {
-        match method {
+    pub fn to_request(request: &HeadView<'_>) -> Self {
+        match request.method() {
             b"HEAD" => Self::Head,
             b"CONNECT" => Self::Connect,
+            _ if request.first("upgrade").is_some() => Self::Upgrade,
             _ => Self::Other,
         }
-    }
-}
-
-impl Fields {
-    fn read(headers: &[httparse::Header<'_>]) -> Result<Self, HeadError> {
-        let mut fields = Self::default();
-        for header in headers {
-            match header.name.len() {
-                4 if header.name.eq_ignore_ascii_case("host") => fields.hosts += 1,
-                7 if header.name.eq_ignore_ascii_case("upgrade") => {
-                    fields.is_websocket = header.value.eq_ignore_ascii_case(b"websocket");
-                }
-                10 if header.name.eq_ignore_ascii_case("connection") => {
-                    fields.read_connection(header.value);
-                }
-                11 if header.name.eq_ignore_ascii_case("grpc-status") => {
-                    fields.grpc_status = Some(rpc::parse_status(header.value));
-                }
-                12 if header.name.eq_ignore_ascii_case("content-type") => {
-                    fields.packing = Packing::of(header.value);
-                }
-                14 if header.name.eq_ignore_ascii_case("content-length") => {
-                    fields.read_length(header.value)?;
-                }
-                16 if header.name.eq_ignore_ascii_case("content-encoding") => {
-                    fields.is_compressed = !header.value.eq_ignore_ascii_case(b"identity");
-                }
-                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    fields.read_coding(header.value);
-                }
-                _ => {}
-            }
-        }
-        Ok(fields)
-    }
-
-    fn read_connection(&mut self, value: &[u8]) {
-        for option in value.split(|b| *b == b',') {
-            let option = option.trim_ascii();
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-
-    /// A number of digits only; a list of equal numbers is that number (RFC 9110, 8.6).
-    fn read_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        for number in value.split(|b| *b == b',') {
-            let number = number.trim_ascii();
-            let parsed = number.iter().try_fold(0u64, |sum, digit| {
-                let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-                sum.checked_mul(10)?.checked_add(digit)
-            });
-            let parsed = parsed.filter(|_| !number.is_empty()).ok_or(HeadError::Malformed)?;
-            if self.length.is_some_and(|length| length != parsed) {
-                return Err(HeadError::Malformed);
-            }
-            self.length = Some(parsed);
-        }
-        Ok(())
-    }
-
-    /// The codings that HTTP registers, with `chunked` last if at all, are plain to every reader;
-    /// another might not know, or might skip, what is none of them (RFC 9112, section 7).
-    fn read_coding(&mut self, value: &[u8]) {
-        const COMPRESSIONS: [&str; 5] = ["compress", "deflate", "gzip", "x-compress", "x-gzip"];
-        for coding in value.split(|b| *b == b',') {
-            let coding = coding.trim_ascii();
-            let is = |name: &str| coding.eq_ignore_ascii_case(name.as_bytes());
-            let is_known = is("chunked") || COMPRESSIONS.into_iter().any(is);
-            self.has_odd_coding |= self.is_chunked || !is_known;
-            self.has_coding = true;
-            self.is_chunked = is("chunked");
-        }
-    }
-
-    /// `None` where the end of the request could be read in two ways.
-    fn request_body(&self, version: Version, limits: &HeadLimits) -> Option<Body> {
-        if version == Version::Http11 && self.hosts != 1 || self.hosts > 1 || self.has_odd_coding {
-            return None;
-        }
-        match (self.has_coding, self.length) {
-            (false, None) => Some(Body::none()),
-            (false, Some(length)) => Some(Body::length(length)),
-            (true, None) if self.is_chunked && version == Version::Http11 => {
-                Some(Body::chunked(limits.bytes))
-            }
-            _ => None,
-        }
-    }
-
-    /// `None` where the end of the response could be read in two ways.
-    fn response_body(&self, status: u16, answers: Answers, limits: &HeadLimits) -> Option<Body> {
-        let has_none = matches!(status, 100..=199 | 204 | 304) || answers == Answers::Head;
-        if has_none || answers == Answers::Connect && (200..300).contains(&status) {
-            return Some(Body::none());
-        }
-        match (self.has_coding, self.length) {
-            (true, Some(_)) => None,
-            (true, None) if self.is_chunked => Some(Body::chunked(limits.bytes)),
-            (false, Some(length)) => Some(Body::length(length)),
-            _ => Some(Body::until_close()),
-        }
-    }
-
-    /// How the body is packed, as far as we can look into it.
-    fn packing(&self) -> Option<Packing> {
-        self.packing.filter(|_| !self.is_compressed)
-    }
-
-    fn is_persistent(&self, version: Version) -> bool {
-        !self.close && (version == Version::Http11 || self.keep_alive)
     }
 }
 
@@ -464,6 +347,22 @@ fn lenient() -> httparse::ParserConfig {
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_multiple_spaces_in_response_status_delimiters(true);
     config
+}
+
+/// The head with other letters in place of those bytes of its target that are no ASCII: they mean
+/// nothing to us, but some clients send them, in whatever encoding they have.
+fn with_plain_target(text: &[u8]) -> Cow<'_, [u8]> {
+    let space = |from: usize| text.iter().skip(from).position(|b| *b == b' ').map(|at| from + at);
+    let start = space(0).map_or(0, |at| at + 1);
+    let target = start..space(start).unwrap_or(start);
+    if text.get(target.clone()).unwrap_or_default().is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    let mut plain = text.to_vec();
+    for byte in plain.iter_mut().take(target.end).skip(target.start).filter(|b| !b.is_ascii()) {
+        *byte = b'x';
+    }
+    Cow::Owned(plain)
 }
 
 /// Where `part`, a part of `whole`, lies in it.

@@ -72,7 +72,10 @@ fn a_request_body_has_one_length_or_the_request_is_refused() {
     assert_eq!(body_of(""), Some(Body::none()));
     assert_eq!(body_of("Content-Length: 5\r\n"), Some(Body::length(5)));
     assert_eq!(body_of("Content-Length: 5, 5\r\nContent-Length: 5\r\n"), Some(Body::length(5)));
-    assert_eq!(body_of("Transfer-Encoding: gzip, Chunked\r\n"), Some(Body::chunked(1_000)));
+    assert_eq!(
+        body_of("Transfer-Encoding: gzip, Chunked\r\n"),
+        Some(Body::chunked(1_000).strictly())
+    );
     for lines in [
         "Content-Length: 5\r\nContent-Length: 6\r\n",
         "Content-Length: 5, 6\r\n",
@@ -93,6 +96,40 @@ fn a_request_body_has_one_length_or_the_request_is_refused() {
         assert_eq!(body_of(lines), None, "{lines:?}");
     }
     assert!(request("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+}
+
+#[test]
+fn a_host_is_one_or_the_request_is_refused() {
+    let with = |host: &str| request(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for host in ["", "h", "h:80", "[::1]:80", "a_b.example."] {
+        assert!(with(host).unwrap().is_some(), "{host}");
+    }
+    for host in ["a b", "a, b", "u@h", "h/x", "h:8o", "[::1", "b\u{fc}cher"] {
+        assert_eq!(with(host).err(), Some(HeadError::Malformed), "{host}");
+    }
+}
+
+#[test]
+fn content_of_a_connect_is_refused_because_some_take_it_for_the_tunnel() {
+    let with = |line: &str| request(&format!("CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n{line}\r\n"));
+    for line in ["", "Content-Length: 0\r\n"] {
+        assert!(with(line).unwrap().is_some(), "{line}");
+    }
+    for line in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        assert_eq!(with(line).err(), Some(HeadError::Malformed), "{line}");
+    }
+}
+
+#[test]
+fn a_target_may_have_bytes_of_any_encoding() {
+    for target in [&b"/caf\xe9?\xff"[..], "/caf\u{e9}".as_bytes()] {
+        let text = [b"GET ", target, b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+        let head = RequestHead::parse(&text, &mut Scan::default(), &LIMITS, Vec::new());
+        let head = head.unwrap().unwrap();
+        assert_eq!(head.view(&text).target(), target);
+    }
+    let method = b"G\xc9T / HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert!(RequestHead::parse(method, &mut Scan::default(), &LIMITS, Vec::new()).is_err());
 }
 
 #[test]
@@ -155,9 +192,44 @@ fn a_response_whose_length_is_in_doubt_is_refused_and_an_odd_one_is_not() {
 }
 
 #[test]
+fn a_length_on_a_second_line_is_in_doubt() {
+    for text in [
+        "HTTP/1.1 200 OK\r\nContent-Length:\r\n 5\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n 6\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+    ] {
+        assert_eq!(response(text, Answers::Other), Err(HeadError::Malformed), "{text:?}");
+    }
+}
+
+#[test]
+fn chunks_of_http_1_0_are_the_last_of_their_connection() {
+    let text = "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let head = response(text, Answers::Other).unwrap().unwrap();
+    assert_eq!((head.body, head.is_persistent), (Body::chunked(1_000), false));
+}
+
+#[test]
+fn only_who_asked_for_it_is_let_out_of_http() {
+    let text = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n";
+    assert!(response(text, Answers::Upgrade).unwrap().is_some());
+    for answers in [Answers::Other, Answers::Head, Answers::Connect] {
+        assert_eq!(response(text, answers), Err(HeadError::Malformed));
+    }
+    let asked = |lines: &str| {
+        let text = format!("GET / HTTP/1.1\r\nHost: h\r\n{lines}\r\n");
+        let head = request(&text).unwrap().unwrap();
+        Answers::to_request(&head.view(text.as_bytes()))
+    };
+    assert_eq!(asked("upgrade: x\r\n"), Answers::Upgrade);
+    assert_eq!(asked(""), Answers::Other);
+}
+
+#[test]
 fn interim_responses_are_followed_by_another() {
     for (status, expected) in [(100, true), (103, true), (101, false), (200, false)] {
-        let head = response(&format!("HTTP/1.1 {status} X\r\n\r\n"), Answers::Other);
+        let head = response(&format!("HTTP/1.1 {status} X\r\n\r\n"), Answers::Upgrade);
         assert_eq!(head.unwrap().unwrap().is_interim(), expected, "{status}");
     }
 }
