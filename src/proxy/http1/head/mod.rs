@@ -12,7 +12,6 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use self::fields::Fields;
-
 use super::framing::Body;
 use crate::trace::Headers;
 use crate::trace::messages::Packing;
