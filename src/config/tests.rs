@@ -113,9 +113,13 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         }
         "export.batch.max_queue_size" | "export.batch.max_export_batch_size" => ("99", "99"),
         "limits.header_bytes" => ("8192", "8KiB"),
-        "limits.header_count" | "limits.connections" | "limits.requests" | "limits.streams" => {
-            ("9", "9")
-        }
+        "limits.header_count"
+        | "limits.connections"
+        | "limits.requests"
+        | "limits.streams"
+        | "limits.pending_resets"
+        | "limits.error_resets"
+        | "limits.continuations" => ("9", "9"),
         "logs.filter" => ("spandrel=debug,info", "\"spandrel=debug,info\""),
         "logs.format" => ("json", "json"),
         _ => ("90000ms", "90s"),

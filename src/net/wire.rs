@@ -108,6 +108,18 @@ impl Wire {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
+    /// Writes several pieces at once.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+    }
+
     /// Says to the peer that nothing more will come.
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
         // The peer may be gone already, which is the same to us.

@@ -96,6 +96,12 @@ pub struct Limits {
     pub requests: usize,
     /// Streams open at a time on one HTTP/2 connection.
     pub streams: u32,
+    /// Streams of one HTTP/2 connection that may be reset by the client before they are looked at.
+    pub pending_resets: usize,
+    /// Streams of one HTTP/2 connection that may be reset for a fault of the peer's.
+    pub error_resets: usize,
+    /// CONTINUATION frames of one block of fields in HTTP/2.
+    pub continuations: usize,
     /// Bytes of a message's head, and of its trailers.
     pub header_bytes: usize,
     /// Header lines of a message.
@@ -133,6 +139,9 @@ impl Default for Limits {
             connections: 16_384,
             requests: 16_384,
             streams: 256,
+            pending_resets: 20,
+            error_resets: 1_024,
+            continuations: 64,
             header_bytes: 64 * 1024,
             header_count: 128,
             head_timeout: Duration::from_secs(15),

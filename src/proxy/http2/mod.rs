@@ -2,8 +2,20 @@
 //!
 //! The crate `h2` is driven directly rather than through a server framework, because a sidecar
 //! must pass on what such a framework hides: reset codes, interim responses, and whether a
-//! message ended with its head, its data or its trailers.
+//! message ended with its head, its data or its trailers. Frames are checked before they reach
+//! `h2`, which does not keep RFC 9113 to the letter.
 
+mod frame;
+mod frames;
+pub mod guard;
+mod hpack;
+mod huffman;
+mod message;
 pub mod pump;
+mod sent;
 pub mod serve;
+mod settings;
 pub mod stream;
+mod streams;
+mod tunnel;
+pub mod upstreams;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::guard::Watched;
 use crate::proxy::Limits;
 use crate::proxy::meter::Meter;
 
@@ -15,6 +16,7 @@ use crate::proxy::meter::Meter;
 pub struct Pump {
     from: RecvStream,
     limits: Limits,
+    watched: Watched,
     /// Data that was received and waits for room to be sent.
     waiting: Bytes,
 }
@@ -49,10 +51,11 @@ pub fn is_too_large(headers: &HeaderMap, limits: &Limits) -> bool {
 }
 
 impl Pump {
-    /// A pump of what `from` receives, with trailers within `limits`.
+    /// A pump of what `from` receives over the connection that is `watched`, with trailers within
+    /// `limits`.
     #[must_use]
-    pub const fn new(from: RecvStream, limits: Limits) -> Self {
-        Self { from, limits, waiting: Bytes::new() }
+    pub const fn new(from: RecvStream, limits: Limits, watched: Watched) -> Self {
+        Self { from, limits, watched, waiting: Bytes::new() }
     }
 
     /// Whether there is nothing to move, not even trailers.
@@ -92,10 +95,13 @@ impl Pump {
         }
         Poll::Ready(match ready!(self.from.poll_trailers(cx)) {
             Ok(Some(trailers)) if is_too_large(&trailers, &self.limits) => Err(Broken::TooLarge),
-            Ok(Some(trailers)) => match to.send_trailers(trailers.clone()) {
-                Ok(()) => Ok(Ended::Trailers(trailers)),
-                Err(error) => Err(Broken::Destination(error)),
-            },
+            Ok(Some(mut trailers)) => {
+                self.watched.mark(self.from.stream_id(), &mut trailers);
+                match to.send_trailers(trailers.clone()) {
+                    Ok(()) => Ok(Ended::Trailers(trailers)),
+                    Err(error) => Err(Broken::Destination(error)),
+                }
+            }
             Ok(None) => match to.send_data(Bytes::new(), true) {
                 Ok(()) => Ok(Ended::Data),
                 Err(error) => Err(Broken::Destination(error)),

@@ -1,121 +1,160 @@
-//! One HTTP/2 connection: streams in, and an upstream connection of its own for each target.
+//! One HTTP/2 connection: its handshake, its streams, and its end.
 
-use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use h2::RecvStream;
+use h2::server::{Connection, SendResponse};
+use http::Request;
+use tokio::time::timeout;
 
-use super::stream;
+use super::guard::{Guard, Watched};
+use super::upstreams::Upstreams;
+use super::{settings, stream};
+use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
-use crate::net::rewind::Rewind;
 use crate::net::wire::Wire;
 use crate::proxy::connection::Conn;
+use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
-use crate::proxy::{Authority, Limits, upstream};
 
-/// How many bytes of one stream may be on their way to us. A connection has room for all of its
-/// streams at once: one that is not read must not hold up the others.
-const STREAM_WINDOW: u32 = 64 * 1024;
-/// The largest window that HTTP/2 knows (RFC 9113, section 6.9.1).
-const MAX_WINDOW: u32 = (1 << 31) - 1;
-/// How many bytes of one stream may wait to be written.
-const SEND_BUFFER: usize = 64 * 1024;
 /// How long a peer that was told to leave may take over it once nothing is open any more.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Upstream connections that one downstream connection may hold; the oldest makes room.
-const MAX_UPSTREAMS: usize = 8;
 
-/// The upstream connections of one downstream connection.
-#[derive(Debug)]
-pub struct Upstreams {
-    conn: Rc<Conn>,
-    held: RefCell<Vec<Held>>,
-    /// Connections that are being made; other streams wait for them and share what becomes of
-    /// them, the failure too.
-    attempts: RefCell<Vec<(Authority, watch::Receiver<Attempt>)>>,
-}
-
-/// What has become of an attempt to connect: nothing yet, a connection that is held, or a failure.
-type Attempt = Option<Result<(), Fault>>;
-
-#[derive(Clone, Debug)]
-struct Held {
-    target: Authority,
-    peer: SocketAddr,
-    sender: SendRequest<Bytes>,
-}
-
-/// A connection that can take a request.
-#[derive(Debug)]
-pub struct Ready {
-    /// Sends the request.
-    pub sender: SendRequest<Bytes>,
-    /// The other end.
-    pub peer: SocketAddr,
-    /// How long connecting took, where that was needed.
-    pub connecting: Option<Duration>,
-}
+/// A stream that was opened, or how the connection failed.
+type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
 
 /// Serves a connection's streams until it ends.
 pub async fn run(conn: Rc<Conn>, wire: Wire) {
     let limits = conn.worker.config.limits;
-    let (stream, first) = wire.into_parts();
-    let handshake = server(&limits).handshake::<_, Bytes>(Rewind::new(first, stream));
-    let Ok(Ok(mut h2)) = timeout(limits.head_timeout, handshake).await else { return };
-    let upstreams = Rc::new(Upstreams {
+    let (guard, watched) = Guard::of_client(wire, &limits, settings::header_bytes(&limits));
+    let handshake = settings::server(&limits).handshake::<_, Bytes>(guard);
+    let Ok(Ok(h2)) = timeout(limits.head_timeout, handshake).await else { return };
+    let upstreams = Rc::new(Upstreams::new(Rc::clone(&conn)));
+    let served = Served {
+        h2,
+        watched: watched.clone(),
         conn: Rc::clone(&conn),
-        held: RefCell::default(),
-        attempts: RefCell::default(),
-    });
-    let mut idle = IdleWatch::new(limits.idle_timeout);
-    let mut draining = pin!(conn.worker.draining());
-    let mut is_leaving = false;
-    let mut leaving = Leaving::default();
-    let mut next = async || {
-        poll_fn(|cx| {
-            if let Poll::Ready(accepted) = h2.poll_accept(cx) {
-                idle.touch();
-                return Poll::Ready(accepted);
-            }
-            // Every stream holds a share of the upstreams.
-            if Rc::strong_count(&upstreams) > 1 {
-                idle.touch();
-            }
-            let is_over = !is_leaving
-                && (idle.poll_expired(cx).is_ready() || draining.as_mut().poll(cx).is_ready());
-            if is_over {
-                is_leaving = true;
-                h2.graceful_shutdown();
-                cx.waker().wake_by_ref();
-            }
-            if is_leaving && leaving.poll_over(cx, Rc::strong_count(&upstreams) > 1).is_ready() {
-                return Poll::Ready(None);
-            }
-            Poll::Pending
-        })
-        .await
+        idle: IdleWatch::new(limits.idle_timeout),
+        is_leaving: false,
+        leaving: Leaving::default(),
+        is_extended: false,
     };
-    loop {
-        match next().await {
-            Some(Ok((request, respond))) => {
-                let exchange = stream::run(Rc::clone(&upstreams), request, respond);
-                tokio::task::spawn_local(exchange);
+    served.run(&upstreams).await;
+    tell_of_refused(&conn, watched.refused(true));
+}
+
+struct Served {
+    h2: Connection<Guard, Bytes>,
+    watched: Watched,
+    conn: Rc<Conn>,
+    idle: IdleWatch,
+    is_leaving: bool,
+    leaving: Leaving,
+    /// Whether the peer has been told that extended CONNECT is taken.
+    is_extended: bool,
+}
+
+impl Served {
+    async fn run(mut self, upstreams: &Rc<Upstreams>) {
+        let conn = Rc::clone(&self.conn);
+        let mut draining = pin!(conn.worker.draining());
+        let mut extended = pin!(extended_connect(&conn, upstreams));
+        let mut must_extend = false;
+        loop {
+            let next = poll_fn(|cx| {
+                let accepted = self.poll_accept(cx, Rc::strong_count(upstreams) > 1);
+                if accepted.is_ready() {
+                    return accepted;
+                }
+                if !must_extend && extended.as_mut().poll(cx).is_ready() {
+                    must_extend = true;
+                }
+                // It cannot be said before the settings of the handshake have been acknowledged.
+                if must_extend && !self.is_extended && self.h2.enable_connect_protocol().is_ok() {
+                    self.is_extended = true;
+                    cx.waker().wake_by_ref();
+                }
+                if !self.is_leaving && draining.as_mut().poll(cx).is_ready() {
+                    self.leave(cx);
+                }
+                Poll::Pending
+            });
+            match next.await {
+                Some(Ok((request, respond))) => self.begin(upstreams, request, respond),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "downstream connection failed");
+                    return;
+                }
+                None => return,
             }
-            Some(Err(error)) => {
-                tracing::debug!(%error, "downstream connection failed");
-                break;
-            }
-            None => break,
         }
     }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>, has_streams: bool) -> Poll<Option<Accepted>> {
+        if let Poll::Ready(accepted) = self.h2.poll_accept(cx) {
+            self.idle.touch();
+            return Poll::Ready(accepted);
+        }
+        if let Some(reason) = self.watched.take_failure() {
+            self.h2.abrupt_shutdown(reason);
+            return self.h2.poll_accept(cx);
+        }
+        tell_of_refused(&self.conn, self.watched.refused(false));
+        if has_streams {
+            self.idle.touch();
+        }
+        if !self.is_leaving && self.idle.poll_expired(cx).is_ready() {
+            self.leave(cx);
+        }
+        if self.is_leaving && self.leaving.poll_over(cx, has_streams).is_ready() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
+    fn leave(&mut self, cx: &Context<'_>) {
+        self.is_leaving = true;
+        self.h2.graceful_shutdown();
+        cx.waker().wake_by_ref();
+    }
+
+    fn begin(
+        &self,
+        upstreams: &Rc<Upstreams>,
+        mut request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+    ) {
+        let id = respond.stream_id();
+        tell_of_refused(&self.conn, self.watched.refused_before(id));
+        self.watched.mark(id, request.headers_mut());
+        let exchange = stream::run(Rc::clone(upstreams), request, respond, self.watched.clone());
+        tokio::task::spawn_local(exchange);
+    }
+}
+
+/// Makes the spans of requests that `h2` has reset because they were malformed, or too many.
+fn tell_of_refused(conn: &Rc<Conn>, count: usize) {
+    for _ in 0..count {
+        let mut exchange = Exchange::unreadable(conn);
+        exchange.fail(Fault::downstream(Kind::ProtocolError));
+        exchange.end();
+    }
+}
+
+/// Waits until extended CONNECT can be offered. To know whether the application takes it, spandrel
+/// connects to it as soon as it is connected to; a failure is for the first request to find.
+async fn extended_connect(conn: &Conn, upstreams: &Upstreams) {
+    if let Some(inbound) = &conn.worker.config.inbound
+        && conn.direction == Direction::Inbound
+    {
+        upstreams.attempt(&inbound.app).await.ok();
+    }
+    upstreams.extended_connect().await;
 }
 
 /// The end of a connection whose peer was told to leave.
@@ -139,138 +178,5 @@ impl Leaving {
             self.deadline.set(LEAVE_TIMEOUT);
         }
         Poll::Pending
-    }
-}
-
-fn server(limits: &Limits) -> h2::server::Builder {
-    let mut builder = h2::server::Builder::new();
-    builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(connection_window(limits))
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(header_bytes(limits));
-    builder
-}
-
-fn connection_window(limits: &Limits) -> u32 {
-    limits.streams.saturating_mul(STREAM_WINDOW).clamp(STREAM_WINDOW, MAX_WINDOW)
-}
-
-/// The bytes of a header list that h2 takes. What is longer it answers by itself, or cuts in
-/// trailers, so it takes far more than may be passed on: what is too large is then seen here,
-/// answered, and told by a span.
-fn header_bytes(limits: &Limits) -> u32 {
-    u32::try_from(limits.header_bytes.saturating_mul(16)).unwrap_or(u32::MAX)
-}
-
-fn client(limits: &Limits) -> h2::client::Builder {
-    let mut builder = h2::client::Builder::new();
-    builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(connection_window(limits))
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(header_bytes(limits))
-        .enable_push(false);
-    builder
-}
-
-impl Upstreams {
-    /// The downstream connection.
-    #[must_use]
-    pub const fn conn(&self) -> &Rc<Conn> {
-        &self.conn
-    }
-
-    /// A connection to `target` that can take a request now: one that is held, or a new one.
-    ///
-    /// # Errors
-    /// When the target cannot be reached or does not speak HTTP/2.
-    pub async fn ready(&self, target: &Authority) -> Result<Ready, Fault> {
-        loop {
-            if let Some(ready) = self.ready_held(target).await {
-                return Ok(ready);
-            }
-            let running = self.attempts.borrow().iter().find(|(t, _)| t == target).cloned();
-            let Some((_, mut attempt)) = running else { return self.attempt(target).await };
-            // A stream that gave up half way leaves no outcome, and the next one tries.
-            if let Ok(outcome) = attempt.wait_for(Option::is_some).await
-                && let Some(Err(fault)) = *outcome
-            {
-                return Err(fault);
-            }
-        }
-    }
-
-    /// Makes a connection, for all streams that want one.
-    async fn attempt(&self, target: &Authority) -> Result<Ready, Fault> {
-        let (tell, attempt) = watch::channel(None);
-        self.attempts.borrow_mut().push((target.clone(), attempt));
-        let _running = Running { upstreams: self, target };
-        let result = self.connect(target).await;
-        tell.send_replace(Some(result.as_ref().map(|_| ()).map_err(|fault| *fault)));
-        result
-    }
-
-    async fn connect(&self, target: &Authority) -> Result<Ready, Fault> {
-        let start = Instant::now();
-        let (stream, peer) = upstream::connect(&self.conn, target).await?;
-        // Failing to set the option costs latency, never correctness.
-        stream.set_nodelay(true).ok();
-        let limits = &self.conn.worker.config.limits;
-        let handshake = client(limits).handshake::<_, Bytes>(stream);
-        let shaken = timeout(limits.connect_timeout, handshake).await;
-        let (sender, connection) = shaken
-            .map_err(|_late| Fault::upstream(Kind::ConnectTimeout))?
-            .map_err(|error| fault(&error))?;
-        // It ends by itself when the last handle on it is gone.
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "upstream connection failed");
-            }
-        });
-        let connecting = Some(start.elapsed());
-        let sender = sender.ready().await.map_err(|error| fault(&error))?;
-        let mut held = self.held.borrow_mut();
-        held.retain(|h| h.target != *target);
-        if held.len() >= MAX_UPSTREAMS {
-            held.remove(0);
-        }
-        held.push(Held { target: target.clone(), peer, sender: sender.clone() });
-        Ok(Ready { sender, peer, connecting })
-    }
-
-    async fn ready_held(&self, target: &Authority) -> Option<Ready> {
-        let held = self.held.borrow().iter().find(|h| h.target == *target).cloned()?;
-        match held.sender.ready().await {
-            Ok(sender) => Some(Ready { sender, peer: held.peer, connecting: None }),
-            Err(_gone) => {
-                self.held.borrow_mut().retain(|h| h.target != *target);
-                None
-            }
-        }
-    }
-}
-
-/// Ends an attempt, however it ended.
-struct Running<'a> {
-    upstreams: &'a Upstreams,
-    target: &'a Authority,
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.upstreams.attempts.borrow_mut().retain(|(target, _)| target != self.target);
-    }
-}
-
-/// The fault behind a failure of the upstream's connection or stream.
-#[must_use]
-pub fn fault(error: &h2::Error) -> Fault {
-    match error.get_io() {
-        Some(io) => Fault::upstream_io(io),
-        None if error.is_reset() && error.is_remote() => Fault::upstream(Kind::ConnectionReset),
-        None if error.is_go_away() && error.is_remote() => Fault::upstream(Kind::ConnectionClosed),
-        None => Fault::upstream(Kind::ProtocolError),
     }
 }

@@ -7,15 +7,21 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use tokio::time::{Instant, timeout};
 
+use super::guard::Watched;
+use super::message;
 use super::pump::{Broken, Ended, Pump, is_too_large};
-use super::serve::{self, Upstreams};
+use super::tunnel::Tunnel;
+use super::upstreams::{self, Ready, Upstreams};
 use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
+use crate::net::wire::Wire;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
@@ -30,23 +36,33 @@ pub async fn run(
     upstreams: Rc<Upstreams>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
+    watched: Watched,
 ) {
     let conn = Rc::clone(upstreams.conn());
     let (parts, body) = request.into_parts();
     let mut exchange = begin(&conn, &parts);
+    if !message::is_well_formed(&parts) {
+        respond.send_reset(Reason::PROTOCOL_ERROR);
+        exchange.fail(Fault::downstream(Kind::ProtocolError));
+        return exchange.end();
+    }
+    if conn.direction == Direction::Outbound && is_plain_connect(&parts) {
+        return dig(&conn, &parts, body, respond, exchange).await;
+    }
     let sent = tokio::select! {
         sent = send(&upstreams, parts, &body, &mut exchange) => sent,
         // The caller went away while we were connecting.
         _reason = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
-    let (response, to_upstream) = match sent {
+    let Sent { response, to_upstream, watched: watched_up } = match sent {
         Ok(sent) => sent,
         Err(fault) => return refuse(exchange, respond, fault),
     };
     let limits = conn.worker.config.limits;
     let stream = Stream {
         exchange: &mut exchange,
-        up: Some(Pump::new(body, limits)),
+        up: Some(Pump::new(body, limits, watched)),
+        watched_up,
         to_upstream,
         response: Some(response),
         respond,
@@ -68,7 +84,7 @@ pub async fn run(
 fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Exchange {
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
-    let path = if parts.method == Method::CONNECT { "" } else { parts.uri.path() };
+    let path = if is_plain_connect(parts) { "" } else { parts.uri.path() };
     Exchange::begin(
         conn,
         &semconv::Request {
@@ -132,7 +148,7 @@ async fn send(
     mut parts: http::request::Parts,
     body: &RecvStream,
     exchange: &mut Exchange,
-) -> Result<(ResponseFuture, SendStream<Bytes>), Fault> {
+) -> Result<Sent, Fault> {
     let conn = upstreams.conn();
     if !conn.worker.has_room() {
         return Err(Fault::proxy(Kind::Overload));
@@ -142,21 +158,88 @@ async fn send(
     if is_too_large(&parts.headers, &conn.worker.config.limits) {
         return Err(Fault::downstream(Kind::TooLarge));
     }
-    if conn.direction == Direction::Outbound && parts.method == Method::CONNECT {
-        // Tunnels are dug by HTTP/1.1, which is how clients ask a proxy for them.
-        return Err(Fault::downstream(Kind::ProtocolError));
-    }
     let target = upstream::target(conn, authority.or(host))?;
     exchange.goes_to(&target);
     let mut ready = upstreams.ready(&target).await?;
     exchange.connected(ready.peer, ready.connecting);
+    if parts.extensions.get::<Protocol>().is_some()
+        && !takes_extended_connect(conn, &mut ready).await
+    {
+        return Err(Fault::upstream(Kind::ProtocolError));
+    }
     if parts.uri.authority().is_none() {
         // h2 insists on an authority for what calls itself HTTP/2; a request may have none.
         parts.version = Version::HTTP_11;
     }
     edit(&mut parts.headers, exchange);
     let request = Request::from_parts(parts, ());
-    ready.sender.send_request(request, body.is_end_stream()).map_err(|error| serve::fault(&error))
+    let sent = ready.sender.send_request(request, body.is_end_stream());
+    let (response, to_upstream) = sent.map_err(|error| upstreams::fault(&error))?;
+    Ok(Sent { response, to_upstream, watched: ready.watched })
+}
+
+/// A request that was sent.
+struct Sent {
+    response: ResponseFuture,
+    to_upstream: SendStream<Bytes>,
+    watched: Watched,
+}
+
+/// `CONNECT` as it has always been, rather than extended by a protocol (RFC 8441).
+fn is_plain_connect(parts: &http::request::Parts) -> bool {
+    parts.method == Method::CONNECT && parts.extensions.get::<Protocol>().is_none()
+}
+
+/// Whether an upstream takes extended CONNECT: it must be asked before it has said so, but its
+/// settings are the first thing that it says.
+async fn takes_extended_connect(conn: &Conn, ready: &mut Ready) -> bool {
+    let limit = conn.worker.config.limits.connect_timeout;
+    timeout(limit, ready.takes_extended_connect()).await.unwrap_or_default()
+}
+
+/// `CONNECT` of our own: connects, tells the caller so, and moves bytes.
+async fn dig(
+    conn: &Rc<Conn>,
+    parts: &http::request::Parts,
+    from_caller: RecvStream,
+    mut respond: SendResponse<Bytes>,
+    mut exchange: Exchange,
+) {
+    let connected = tokio::select! {
+        connected = connect(conn, parts, &mut exchange) => connected,
+        _reason = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let upstream = match connected {
+        Ok(upstream) => upstream,
+        Err(fault) => return refuse(exchange, respond, fault),
+    };
+    exchange.first_byte();
+    exchange.answered(StatusCode::OK.as_u16(), None);
+    exchange.tunnels(None);
+    let Ok(to_caller) = respond.send_response(Response::new(()), false) else { return };
+    let idle = conn.worker.idle_watch();
+    let tunnel = Tunnel { exchange: &mut exchange, from_caller, to_caller, upstream, idle };
+    let fault = tunnel.run().await;
+    if let Some(fault) = fault {
+        exchange.fail(fault);
+    }
+    exchange.end();
+}
+
+async fn connect(
+    conn: &Rc<Conn>,
+    parts: &http::request::Parts,
+    exchange: &mut Exchange,
+) -> Result<Wire, Fault> {
+    if !conn.worker.has_room() {
+        return Err(Fault::proxy(Kind::Overload));
+    }
+    let target = upstream::target(conn, parts.uri.authority().map(|a| a.as_str().as_bytes()))?;
+    exchange.goes_to(&target);
+    let start = Instant::now();
+    let (stream, peer) = upstream::connect(conn, &target).await?;
+    exchange.connected(peer, Some(start.elapsed()));
+    Ok(Wire::new(stream, Rc::clone(&conn.worker.pool)))
 }
 
 /// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
@@ -192,6 +275,8 @@ struct Stream<'a> {
     /// The request's body, until all of it has gone.
     up: Option<Pump>,
     to_upstream: SendStream<Bytes>,
+    /// What was seen of the frames that come from the upstream.
+    watched_up: Watched,
     /// The response's head, until it has come.
     response: Option<ResponseFuture>,
     respond: SendResponse<Bytes>,
@@ -230,7 +315,7 @@ impl Failure {
             Some(_) if error.is_go_away() && error.is_remote() => Some(Reason::REFUSED_STREAM),
             _ => None,
         };
-        Self { fault: serve::fault(error), reason }
+        Self { fault: upstreams::fault(error), reason }
     }
 
     fn too_large(of: fn(Kind) -> Fault) -> Self {
@@ -330,7 +415,8 @@ impl Stream<'_> {
 
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
         if let Some(response) = &mut self.response {
-            while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
+            while let Poll::Ready(Some(Ok(mut interim))) = response.poll_informational(cx) {
+                self.watched_up.mark(response.stream_id(), interim.headers_mut());
                 self.exchange.first_byte();
                 // A caller that is gone is noticed elsewhere.
                 self.respond.send_informational(interim).ok();
@@ -358,7 +444,7 @@ impl Stream<'_> {
             Poll::Ready(Err(Broken::TooLarge)) => Err(Failure::too_large(Fault::upstream)),
             Poll::Ready(Err(Broken::Source(error))) => {
                 let reason = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
-                Err(Failure::reset(serve::fault(&error), reason))
+                Err(Failure::reset(upstreams::fault(&error), reason))
             }
             Poll::Ready(Err(Broken::Destination(error))) => {
                 Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)))
@@ -368,7 +454,8 @@ impl Stream<'_> {
 
     /// Sends the response's head on; whether it was all there is.
     fn pass_head(&mut self, response: Response<RecvStream>) -> Result<bool, Failure> {
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
+        self.watched_up.mark(body.stream_id(), &mut parts.headers);
         self.exchange.first_byte();
         if is_too_large(&parts.headers, &self.limits) {
             return Err(Failure::too_large(Fault::upstream));
@@ -378,7 +465,8 @@ impl Stream<'_> {
         let is_all = body.is_end_stream();
         match self.respond.send_response(Response::from_parts(parts, ()), is_all) {
             Ok(to_downstream) => {
-                self.down = Some((Pump::new(body, self.limits), to_downstream));
+                let pump = Pump::new(body, self.limits, self.watched_up.clone());
+                self.down = Some((pump, to_downstream));
                 Ok(is_all)
             }
             Err(_gone) => Err(Failure::cancelled(Reason::CANCEL)),

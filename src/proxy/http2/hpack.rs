@@ -1,0 +1,534 @@
+//! What a block of header fields says (RFC 7541), read beside `h2` and before it.
+//!
+//! `h2` ends a whole connection over one field that it does not like, and calls every failure by
+//! the same name. Here a malformed message is told from a broken compression: its block is
+//! rewritten so that the table of `h2` stays in step and `h2` resets that stream alone. Which fields
+//! must never be indexed is noted too, as `h2` forgets it. What the fields mean together, such as
+//! which of them are missing, is left to `h2`.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::huffman;
+
+/// The size of the table that we leave to the peer, in bytes: what HTTP/2 begins with.
+const TABLE_SIZE: usize = 4_096;
+/// What an entry costs beyond its name and value (RFC 7541, section 4.1).
+const ENTRY_COST: usize = 32;
+/// The most fields of a block that are noted as never to be indexed.
+const MAX_SENSITIVE: usize = 16;
+/// A field that `h2` resets the stream for, at the end of a block that is malformed.
+const CONDEMNED: &[u8] = b"\x00\x0aconnection\x01x";
+
+/// The names of the static table (RFC 7541, appendix A), from index 1.
+const STATIC: [&str; 61] = [
+    ":authority",
+    ":method",
+    ":method",
+    ":path",
+    ":path",
+    ":scheme",
+    ":scheme",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "accept",
+    "access-control-allow-origin",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
+/// Where in that table the statuses begin, and which they are.
+const FIRST_STATUS: usize = 7;
+const STATUSES: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+
+/// The state of a peer's compression, as far as it has to be known here.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    table: VecDeque<Entry>,
+    size: usize,
+    /// How much of [`TABLE_SIZE`] the peer does without.
+    unused: usize,
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+/// A field of the table.
+#[derive(Clone, Debug)]
+struct Entry {
+    name: Name,
+    size: usize,
+    /// The value, where it is the status of a response.
+    status: Option<u16>,
+    is_valid: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Name {
+    Static(&'static str),
+    Literal(Rc<[u8]>),
+}
+
+/// What was found in a block.
+#[derive(Debug, Default)]
+pub(super) struct Block {
+    /// The block to go on in its place.
+    pub(super) rewritten: Option<Vec<u8>>,
+    /// The names of the fields that must never be indexed.
+    pub(super) sensitive: Vec<Rc<[u8]>>,
+    /// Whether there are pseudo-fields.
+    pub(super) has_pseudo: bool,
+    /// Whether there are pseudo-fields of a request.
+    pub(super) has_request: bool,
+    /// The status of a response.
+    pub(super) status: Option<u16>,
+}
+
+/// The block cannot be read, and neither can any that follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+impl Fields {
+    /// Reads a whole block; one that is `condemned` is rewritten as if it were malformed.
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        condemns: impl Fn(&Block) -> bool,
+    ) -> Result<Block, Broken> {
+        let mut block = Block::default();
+        let mut rest = Rest { bytes, at: 0 };
+        let mut rewrite = Rewrite { bytes, copied: 0, out: Vec::new() };
+        let (mut is_valid, mut is_first) = (true, true);
+        while let Some(first) = rest.peek() {
+            let start = rest.at;
+            match first {
+                0b1000_0000.. => {
+                    let entry = self.entry(rest.integer(7)?)?;
+                    block.see(&entry.name, entry.status);
+                    is_valid &= entry.is_valid;
+                }
+                0b0010_0000..0b0100_0000 if is_first => {
+                    self.resize(rest.integer(5)?)?;
+                    continue;
+                }
+                0b0010_0000..0b0100_0000 => return Err(Broken),
+                _ => {
+                    let field = self.literal(&mut rest, first, &mut block)?;
+                    if !field.is_valid {
+                        is_valid = false;
+                        rewrite.replace(start..rest.at, first, &field)?;
+                    }
+                    if first & 0b0100_0000 != 0 {
+                        self.insert(field.into_entry());
+                    }
+                }
+            }
+            is_first = false;
+        }
+        if !is_valid || condemns(&block) {
+            block.rewritten = Some(rewrite.finish());
+        }
+        Ok(block)
+    }
+
+    fn literal(
+        &mut self,
+        rest: &mut Rest<'_>,
+        first: u8,
+        block: &mut Block,
+    ) -> Result<Literal, Broken> {
+        let index = rest.integer(if first & 0b0100_0000 == 0 { 4 } else { 6 })?;
+        let (name, is_name_valid) = if index == 0 {
+            let name = rest.string(&mut self.name)?;
+            (Name::Literal(name.into()), is_name(name))
+        } else {
+            let entry = self.entry(index)?;
+            // The name alone may be valid where the value was not, but who can tell any more.
+            (entry.name, entry.is_valid)
+        };
+        let value = rest.string(&mut self.value)?;
+        let is_valid = is_name_valid && is_value(name.as_bytes(), value);
+        let status = status(name.as_bytes(), value);
+        block.see(&name, status);
+        if first & 0b1111_0000 == 0b0001_0000 && block.sensitive.len() < MAX_SENSITIVE {
+            block.sensitive.push(name.as_bytes().into());
+        }
+        Ok(Literal { name, value: value.len(), status, is_valid })
+    }
+
+    fn entry(&self, index: usize) -> Result<Entry, Broken> {
+        let at = index.checked_sub(1).ok_or(Broken)?;
+        if let Some(name) = STATIC.get(at) {
+            let status = STATUSES.get(at.wrapping_sub(FIRST_STATUS)).copied();
+            return Ok(Entry { name: Name::Static(name), size: 0, status, is_valid: true });
+        }
+        self.table.get(at - STATIC.len()).cloned().ok_or(Broken)
+    }
+
+    fn resize(&mut self, size: usize) -> Result<(), Broken> {
+        self.unused = TABLE_SIZE.checked_sub(size).ok_or(Broken)?;
+        self.evict(size);
+        Ok(())
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let room = TABLE_SIZE - self.unused;
+        self.evict(room.saturating_sub(entry.size));
+        if entry.size <= room {
+            self.size += entry.size;
+            self.table.push_front(entry);
+        }
+    }
+
+    fn evict(&mut self, until: usize) {
+        while self.size > until
+            && let Some(entry) = self.table.pop_back()
+        {
+            self.size -= entry.size;
+        }
+    }
+}
+
+/// A field that is not, or not all, in the table.
+struct Literal {
+    name: Name,
+    /// The length of its value.
+    value: usize,
+    status: Option<u16>,
+    is_valid: bool,
+}
+
+impl Literal {
+    fn into_entry(self) -> Entry {
+        let size = self.name.as_bytes().len() + self.value + ENTRY_COST;
+        Entry { name: self.name, size, status: self.status, is_valid: self.is_valid }
+    }
+}
+
+impl Block {
+    fn see(&mut self, name: &Name, status: Option<u16>) {
+        let is_pseudo = name.as_bytes().starts_with(b":");
+        self.has_pseudo |= is_pseudo;
+        self.has_request |= is_pseudo && name.as_bytes() != b":status";
+        self.status = status.or(self.status);
+    }
+}
+
+impl Name {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Static(name) => name.as_bytes(),
+            Self::Literal(name) => name,
+        }
+    }
+}
+
+/// A block in which what `h2` cannot read is replaced by something else of the same size.
+struct Rewrite<'a> {
+    bytes: &'a [u8],
+    copied: usize,
+    out: Vec<u8>,
+}
+
+impl Rewrite<'_> {
+    fn replace(
+        &mut self,
+        range: std::ops::Range<usize>,
+        first: u8,
+        field: &Literal,
+    ) -> Result<(), Broken> {
+        let name = field.name.as_bytes().len();
+        // A name cannot be empty; the table counts name and value together.
+        let (name, value) = match name {
+            0 => (1, field.value.checked_sub(1).ok_or(Broken)?),
+            _ => (name, field.value),
+        };
+        self.out.extend_from_slice(self.bytes.get(self.copied..range.start).unwrap_or_default());
+        self.out.push(first & 0b0100_0000);
+        for length in [name, value] {
+            push_integer(&mut self.out, length);
+            self.out.resize(self.out.len() + length, b'x');
+        }
+        self.copied = range.end;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.out.extend_from_slice(self.bytes.get(self.copied..).unwrap_or_default());
+        self.out.extend_from_slice(CONDEMNED);
+        self.out
+    }
+}
+
+/// Writes the length of a string.
+fn push_integer(out: &mut Vec<u8>, value: usize) {
+    const FULL: usize = 127;
+    let low = |value: usize| u8::try_from(value & FULL).unwrap_or_default();
+    if value < FULL {
+        return out.push(low(value));
+    }
+    out.push(low(FULL));
+    let mut left = value - FULL;
+    while left > FULL {
+        out.push(low(left) | 0x80);
+        left >>= 7;
+    }
+    out.push(low(left));
+}
+
+/// What of a block has not been read.
+struct Rest<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Result<u8, Broken> {
+        let byte = self.peek().ok_or(Broken)?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// An integer whose first `bits` bits share a byte with something else.
+    fn integer(&mut self, bits: u8) -> Result<usize, Broken> {
+        /// More than this many bits cannot be a length or an index.
+        const MAX_SHIFT: u32 = 21;
+        let full = (1_usize << bits) - 1;
+        let mut value = usize::from(self.next()?) & full;
+        if value < full {
+            return Ok(value);
+        }
+        for shift in (0..=MAX_SHIFT).step_by(7) {
+            let byte = self.next()?;
+            value += usize::from(byte & 127) << shift;
+            if byte & 128 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Broken)
+    }
+
+    fn string<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Broken>
+    where
+        'a: 'b,
+    {
+        let is_coded = self.peek().ok_or(Broken)? & 128 != 0;
+        let length = self.integer(7)?;
+        let bytes = self.bytes.get(self.at..self.at + length).ok_or(Broken)?;
+        self.at += length;
+        if !is_coded {
+            return Ok(bytes);
+        }
+        buffer.clear();
+        huffman::decode(bytes, buffer).ok_or(Broken)?;
+        Ok(buffer)
+    }
+}
+
+/// Whether a field can be called so in HTTP/2: lower case, and pseudo-fields only those there are.
+fn is_name(name: &[u8]) -> bool {
+    match name {
+        [b':', ..] => matches!(
+            name,
+            b":authority" | b":method" | b":path" | b":scheme" | b":status" | b":protocol"
+        ),
+        _ => !name.is_empty() && name.iter().all(|b| is_token(*b) && !b.is_ascii_uppercase()),
+    }
+}
+
+/// Whether a field of this name can have this value (RFC 9113, sections 8.2.1 and 8.3).
+fn is_value(name: &[u8], value: &[u8]) -> bool {
+    let is_visible = || value.iter().all(u8::is_ascii_graphic);
+    match name {
+        b":method" => !value.is_empty() && value.iter().all(|b| is_token(*b)),
+        b":path" => {
+            is_visible() && !value.contains(&b'#') && (value.starts_with(b"/") || value == b"*")
+        }
+        b":authority" => is_visible() && !value.contains(&b'@'),
+        b":status" => {
+            matches!(value, [b'1'..=b'9', rest @ ..] if rest.len() == 2 && rest.iter().all(u8::is_ascii_digit))
+        }
+        b":scheme" => {
+            let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+            value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_part)
+        }
+        b":protocol" => is_visible(),
+        _ => {
+            let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+            !is_blank(value.first())
+                && !is_blank(value.last())
+                && value.iter().all(|b| matches!(b, b'\t' | b' '..=0x7e | 0x80..))
+        }
+    }
+}
+
+/// The status that a field tells.
+fn status(name: &[u8], value: &[u8]) -> Option<u16> {
+    let value = (name == b":status").then(|| std::str::from_utf8(value).ok()).flatten()?;
+    value.parse().ok()
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(fields: &mut Fields, bytes: &[u8]) -> Result<Block, Broken> {
+        fields.read(bytes, |_| false)
+    }
+
+    fn literal(kind: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
+        let mut out = vec![kind];
+        for text in [name, value] {
+            push_integer(&mut out, text.len());
+            out.extend_from_slice(text);
+        }
+        out
+    }
+
+    #[test]
+    fn what_is_in_order_stays_as_it_is() {
+        let mut fields = Fields::default();
+        let first = [&[0x82, 0x86, 0x84][..], &literal(0x40, b"a-name", b"a value")].concat();
+        let block = read(&mut fields, &first).unwrap();
+        assert!(block.rewritten.is_none() && block.has_pseudo && block.sensitive.is_empty());
+        assert!(read(&mut fields, &[0xbe]).unwrap().rewritten.is_none());
+        assert_eq!(read(&mut fields, &[0xbf]).err(), Some(Broken));
+    }
+
+    #[test]
+    fn a_bad_field_is_replaced_by_one_of_the_same_size() {
+        for (name, value) in [
+            (&b"Upper"[..], &b"v"[..]),
+            (b"a b", b"v"),
+            (b"", b"v"),
+            (b"n", b"a\0"),
+            (b"n", b" v"),
+            (b"n", b"v\t"),
+            (b":other", b"v"),
+            (b":path", b"/a#b"),
+            (b":path", b""),
+            (b":authority", b"user@host"),
+            (b":status", b"20"),
+            (b":scheme", b""),
+            (b":method", b"A B"),
+        ] {
+            let mut fields = Fields::default();
+            let bytes = literal(0x40, name, value);
+            let rewritten = read(&mut fields, &bytes).unwrap().rewritten.unwrap();
+            let mut other = Fields::default();
+            let again = other.read(&rewritten, |_| false).unwrap();
+            assert!(again.rewritten.is_none(), "{name:?}: {value:?}");
+            assert_eq!(fields.size, other.size);
+            // What refers to it later is as bad.
+            assert!(read(&mut fields, &[0xbe]).unwrap().rewritten.is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_merely_unusual_passes() {
+        for (name, value) in [
+            (&b"x!#$"[..], &b""[..]),
+            (b"n", b"\xff\x80 \x7e"),
+            (b":path", b"*"),
+            (b":path", b"/?a[]={b}|c"),
+            (b":method", b"m-search"),
+        ] {
+            let bytes = literal(0, name, value);
+            assert!(read(&mut Fields::default(), &bytes).unwrap().rewritten.is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_breaks_the_compression() {
+        for bytes in [
+            &[0x80][..],
+            &[0xbe],
+            &[0xff],
+            &[0x40],
+            &[0x40, 1, b'a', 5, b'b'],
+            &[0x82, 0x20],
+            &[0x3f, 0xe2, 0x1f],
+            &[0x40, 0x81, 0xff, 0],
+            &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ] {
+            assert_eq!(read(&mut Fields::default(), bytes).err(), Some(Broken), "{bytes:?}");
+        }
+        assert!(read(&mut Fields::default(), &[0x3f, 0xe1, 0x1f, 0x20, 0x82]).is_ok());
+    }
+
+    #[test]
+    fn old_entries_make_room() {
+        let mut fields = Fields::default();
+        for _ in 0..100 {
+            read(&mut fields, &literal(0x40, b"n", &[b'v'; 95])).unwrap();
+        }
+        assert_eq!((fields.size, fields.table.len()), (4_096, 32));
+        read(&mut fields, &literal(0x40, b"n", &[b'v'; 5_000])).unwrap();
+        assert_eq!((fields.size, fields.table.len()), (0, 0));
+    }
+
+    #[test]
+    fn fields_that_must_not_be_indexed_are_noted() {
+        let bytes = [literal(0x10, b"secret", b"v"), vec![0x1f, 8, 1, b'v']].concat();
+        let block = read(&mut Fields::default(), &bytes).unwrap();
+        assert_eq!(
+            block.sensitive,
+            [(*b"secret").into(), (*b"authorization").into()] as [Rc<[u8]>; 2]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! The code of HPACK's strings (RFC 7541, appendix B), read four bits at a time.
+
+use std::sync::LazyLock;
+
+/// How many bits each byte takes, and at last the end of a string. The code is canonical: these
+/// lengths are all there is to know of it.
+const LENGTHS: [u8; 257] = [
+    13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28,
+    28, 28, 28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5,
+    5, 6, 6, 6, 6, 6, 6, 6, 7, 8, 15, 6, 12, 10, 13, 6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7,
+    7, 7, 7, 7, 7, 7, 7, 7, 8, 7, 8, 13, 19, 13, 14, 6, 15, 5, 6, 5, 6, 5, 6, 6, 6, 5, 7, 7, 6, 6,
+    6, 5, 6, 7, 6, 5, 5, 6, 7, 7, 7, 7, 7, 15, 11, 14, 13, 28, 20, 22, 20, 20, 22, 22, 22, 23, 22,
+    23, 23, 23, 23, 23, 24, 23, 24, 24, 22, 23, 24, 23, 23, 23, 23, 21, 22, 23, 22, 23, 23, 24, 22,
+    21, 20, 22, 22, 23, 23, 21, 23, 22, 22, 24, 21, 22, 23, 23, 21, 21, 22, 21, 23, 22, 23, 23, 20,
+    22, 22, 22, 23, 22, 22, 23, 26, 26, 20, 19, 22, 23, 22, 25, 26, 26, 26, 27, 27, 26, 24, 25, 19,
+    21, 26, 27, 27, 26, 27, 24, 21, 21, 26, 26, 28, 27, 27, 27, 20, 24, 20, 21, 22, 21, 21, 23, 22,
+    22, 25, 25, 24, 24, 26, 23, 26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26, 30,
+];
+/// The end of a string, which is never written in full.
+const END: u16 = 256;
+/// The longest padding, in bits: it is shorter than a byte, and all ones.
+const MAX_PADDING: u8 = 7;
+
+static READER: LazyLock<Reader> = LazyLock::new(Reader::build);
+
+/// Appends what `coded` stands for to `out`; `None` when it stands for nothing.
+pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let reader = &*READER;
+    let mut node = 0;
+    for byte in coded {
+        for nibble in [byte >> 4, byte & 15] {
+            let step = reader.steps.get(usize::from(node))?.get(usize::from(nibble))?;
+            let Step::Go { to, byte } = *step else { return None };
+            out.extend(byte);
+            node = to;
+        }
+    }
+    reader.may_end.get(usize::from(node)).copied().unwrap_or_default().then_some(())
+}
+
+/// What four bits lead to from a node of the tree.
+#[derive(Clone, Copy)]
+enum Step {
+    /// Another node; on the way at most one byte came to its end, as none is shorter than 5 bits.
+    Go { to: u8, byte: Option<u8> },
+    /// The end of the string within the string.
+    Never,
+}
+
+struct Reader {
+    steps: Vec<[Step; 16]>,
+    /// The nodes where what was read since the last byte can be padding.
+    may_end: Vec<bool>,
+}
+
+/// Where a bit leads to: another node, or the symbol that has come to its end.
+#[derive(Clone, Copy)]
+enum Branch {
+    Node(u8),
+    Symbol(u16),
+}
+
+impl Reader {
+    fn build() -> Self {
+        let tree = tree();
+        let steps = (0..tree.len()).map(|node| {
+            let mut steps = [Step::Never; 16];
+            for (nibble, step) in (0_u8..).zip(&mut steps) {
+                *step = walk(&tree, u8::try_from(node).unwrap_or_default(), nibble);
+            }
+            steps
+        });
+        let steps = steps.collect();
+        let mut may_end = vec![false; tree.len()];
+        let mut node = 0;
+        for _ in 0..=MAX_PADDING {
+            if let Some(end) = may_end.get_mut(usize::from(node)) {
+                *end = true;
+            }
+            match tree.get(usize::from(node)) {
+                Some([_, Some(Branch::Node(next))]) => node = *next,
+                _ => break,
+            }
+        }
+        Self { steps, may_end }
+    }
+}
+
+type Tree = Vec<[Option<Branch>; 2]>;
+
+/// The tree of the code: symbols by length, and among those of one length by value.
+fn tree() -> Tree {
+    let mut tree: Tree = vec![[None; 2]];
+    let mut order: Vec<(u8, u16)> = LENGTHS.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    let (mut code, mut bits) = (0_u32, 0_u8);
+    for (length, symbol) in order {
+        code <<= length - bits;
+        bits = length;
+        insert(&mut tree, code, bits, symbol);
+        code += 1;
+    }
+    tree
+}
+
+fn insert(tree: &mut Tree, code: u32, bits: u8, symbol: u16) {
+    let mut node = 0;
+    for at in (0..bits).rev() {
+        let bit = usize::from(code >> at & 1 == 1);
+        let next = u8::try_from(tree.len()).unwrap_or_default();
+        let Some(branch) = tree.get_mut(usize::from(node)).and_then(|n| n.get_mut(bit)) else {
+            return;
+        };
+        match branch {
+            _ if at == 0 => *branch = Some(Branch::Symbol(symbol)),
+            Some(Branch::Node(known)) => node = *known,
+            _ => {
+                *branch = Some(Branch::Node(next));
+                tree.push([None; 2]);
+                node = next;
+            }
+        }
+    }
+}
+
+fn walk(tree: &Tree, from: u8, nibble: u8) -> Step {
+    let (mut to, mut byte) = (from, None);
+    for at in (0..4).rev() {
+        let bit = usize::from(nibble >> at & 1 == 1);
+        match tree.get(usize::from(to)).and_then(|node| node.get(bit)) {
+            Some(Some(Branch::Node(next))) => to = *next,
+            Some(Some(Branch::Symbol(symbol))) if *symbol != END => {
+                byte = u8::try_from(*symbol).ok();
+                to = 0;
+            }
+            _ => return Step::Never,
+        }
+    }
+    Step::Go { to, byte }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoded(coded: &[u8]) -> Option<String> {
+        let mut out = Vec::new();
+        decode(coded, &mut out)?;
+        String::from_utf8(out).ok()
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc_are_read() {
+        let www = [0xf1, 0xe3, 0xc2, 0xe5, 0xf2, 0x3a, 0x6b, 0xa0, 0xab, 0x90, 0xf4, 0xff];
+        assert_eq!(decoded(&www).as_deref(), Some("www.example.com"));
+        assert_eq!(decoded(&[0xa8, 0xeb, 0x10, 0x64, 0x9c, 0xbf]).as_deref(), Some("no-cache"));
+        assert_eq!(decoded(&[]).as_deref(), Some(""));
+    }
+
+    #[test]
+    fn padding_is_short_and_all_ones() {
+        assert_eq!(decoded(&[0b0001_1111]).as_deref(), Some("a"));
+        assert_eq!(decoded(&[0b0001_1110]), None);
+        assert_eq!(decoded(&[0b0001_1111, 0xff]), None);
+        assert_eq!(decoded(&[0xff]), None);
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_never_written_out() {
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xff]), None);
+    }
+}
