@@ -10,13 +10,16 @@ use h2::Reason;
 use http::{HeaderMap, HeaderName};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frame::{HEAD, MAX_PAYLOAD};
+use super::frame::{CONTINUATION, HEAD, MAX_PAYLOAD};
 use super::frames::{Bounds, Frames, Peer, Step};
 use crate::net::wire::Wire;
 use crate::proxy::Limits;
 
 /// How many bytes that have not gone on are held: a frame that must be seen whole, and more.
 const HELD: usize = 2 * (HEAD + MAX_PAYLOAD);
+
+/// The end of a block of fields that never began: `h2` ends the connection over it.
+const NONSENSE: &[u8] = &[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1];
 
 /// A connection between a peer and `h2`.
 #[derive(Debug)]
@@ -184,18 +187,13 @@ impl AsyncRead for Guard {
                     seen.is_waiting = filled.is_pending();
                     ready!(filled)?;
                 }
-                Err(reason) => seen.fail(reason),
+                Err(reason) if seen.frames.peer() == Peer::Client => seen.failure = Some(reason),
+                // `h2` ends the connection to a server by itself, when it gets what it cannot take.
+                Err(_) => {
+                    seen.is_raw = true;
+                    this.instead = NONSENSE.to_vec();
+                }
             }
-        }
-    }
-}
-
-impl Seen {
-    fn fail(&mut self, reason: Reason) {
-        match self.frames.peer() {
-            Peer::Client => self.failure = Some(reason),
-            // `h2` ends the connection to a server by itself.
-            Peer::Server => self.is_raw = true,
         }
     }
 }

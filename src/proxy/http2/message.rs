@@ -1,7 +1,7 @@
 //! What RFC 9113 asks of a request's head that `h2` does not look at.
 
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// Whether a request cannot be read in two ways (RFC 9113, sections 8.3.1 and 8.5, and RFC 9110,
 /// section 7.2): it says at most once where it goes, and where that is said twice, the same.
@@ -12,8 +12,7 @@ pub(super) fn is_well_formed(parts: &Parts) -> bool {
     if another.is_some() {
         return false;
     }
-    // An empty length counts as none where others count it as wrong.
-    if parts.headers.get_all(http::header::CONTENT_LENGTH).iter().any(HeaderValue::is_empty) {
+    if has_empty_length(&parts.headers) {
         return false;
     }
     if parts.method == Method::CONNECT && authority.is_none() {
@@ -23,6 +22,11 @@ pub(super) fn is_well_formed(parts: &Parts) -> bool {
         (Some(authority), Some(host)) => is_same(authority, host, parts.uri.scheme_str()),
         _ => true,
     }
+}
+
+/// Whether there is a length that says nothing: `h2` takes it for none, others for an error.
+pub(super) fn has_empty_length(headers: &HeaderMap) -> bool {
+    headers.get_all(http::header::CONTENT_LENGTH).iter().any(HeaderValue::is_empty)
 }
 
 fn is_same(authority: &str, host: &HeaderValue, scheme: Option<&str>) -> bool {

@@ -460,6 +460,10 @@ impl Stream<'_> {
         if is_too_large(&parts.headers, &self.limits) {
             return Err(Failure::too_large(Fault::upstream));
         }
+        if message::has_empty_length(&parts.headers) {
+            let fault = Fault::upstream(Kind::ProtocolError);
+            return Err(Failure { fault, reason: None });
+        }
         self.exchange.answered(parts.status.as_u16(), packing(&parts.headers));
         note_grpc_status(&parts.headers, self.exchange);
         let is_all = body.is_end_stream();

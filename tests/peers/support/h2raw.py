@@ -50,9 +50,13 @@ def literal(name, value, kind=0x00):
     """A header field as it stands in a block, whatever it holds; by default not indexed."""
 
     def text(value):
-        assert len(value) < 127 + 128
-        length = [len(value)] if len(value) < 127 else [127, len(value) - 127]
-        return bytes(length) + value
+        if len(value) < 127:
+            return bytes([len(value)]) + value
+        left, length = len(value) - 127, [127]
+        while left > 127:
+            length.append(left & 127 | 128)
+            left >>= 7
+        return bytes([*length, left]) + value
 
     return bytes([kind]) + text(_bytes(name)) + text(_bytes(value))
 
@@ -99,6 +103,7 @@ class RawClient:
         self._decoder.max_header_list_size = 1 << 24
         self.encoder = Encoder()
         self.settings = {}
+        self._is_cut_off = False
         self.send(PREFACE + settings() if first is None else first)
 
     def __enter__(self):
@@ -123,6 +128,8 @@ class RawClient:
             pass
         finally:
             self._socket.settimeout(DEADLINE)
+        # A frame that was cut off cannot be followed by another.
+        self._is_cut_off = sent < len(data)
         return sent
 
     def read(self):
@@ -138,7 +145,8 @@ class RawClient:
             found.parse_body(memoryview(payload))
             if found.type == SETTINGS and "ACK" not in found.flags:
                 self.settings |= found.settings
-                self.send(frame(SETTINGS, ACK))
+                if not self._is_cut_off:
+                    self.send(frame(SETTINGS, ACK))
             if isinstance(found, HeadersFrame):
                 assert "END_HEADERS" in found.flags or self._gather(found)
                 found.fields = self._decoder.decode(found.data, raw=True)
@@ -288,7 +296,7 @@ class RawOrigin:
                     heads.setdefault(stream, fields)
             ends = kind in (HEADERS, DATA) and flags & END_STREAM
             is_head = kind in (HEADERS, CONTINUATION) and flags & END_HEADERS
-            if ends or (self._eager and is_head):
+            if is_head if self._eager else ends:
                 answer = self._script(stream, heads[stream])
                 writer.write(ordinary(stream) if answer is None else answer)
 

@@ -10,7 +10,8 @@ from ..waiting import eventually
 
 
 class EchoApp:
-    """Answers 200 to everything; `headers_of` tells what came with a request."""
+    """Answers 200 to everything, and echoes to WebSockets; `headers_of` tells what came with a
+    request."""
 
     def __init__(self, loop):
         self._loop = loop
@@ -39,12 +40,21 @@ class EchoApp:
     async def _application(self, scope, receive, send):
         if scope["type"] == "lifespan":
             return
+        if scope["type"] == "websocket":
+            await self._echo(receive, send)
+            return
         while (await receive()).get("more_body"):
             pass
         self._headers[scope["path"]] = (list(scope["headers"]), scope["http_version"])
         headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"echo\n"})
+
+    async def _echo(self, receive, send):
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": event["text"]})
 
     def _is_listening(self):
         assert not self._task.done(), self._task.exception()
