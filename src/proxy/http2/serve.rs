@@ -44,7 +44,7 @@ pub async fn run(conn: Rc<Conn>, wire: Wire) {
         leaving: Leaving::default(),
         is_extended: false,
     };
-    served.run(&upstreams).await;
+    Box::pin(served.run(&upstreams)).await;
     tell_of_refused(&conn, watched.refused(true));
 }
 

@@ -1,35 +1,31 @@
-//! One stream: a request and its response, each with a body and trailers, moved both ways at once.
+//! One stream: its request is read and sent on its way, and what becomes of it is told.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
-use tokio::time::{Instant, timeout};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version};
+use tokio::time::timeout;
 
 use super::guard::Watched;
-use super::message;
-use super::pump::{Broken, Ended, Pump, is_too_large};
-use super::tunnel::Tunnel;
+use super::pump::{Pump, is_too_large};
+use super::refusal::refuse;
+use super::transfer::{Transfer, Unfinished};
 use super::upstreams::{self, Ready, Upstreams};
+use super::{message, tunnel};
 use crate::direction::Direction;
-use crate::net::idle::{Deadline, IdleWatch};
-use crate::net::wire::Wire;
+use crate::net::idle::Deadline;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
-use crate::proxy::{Limits, upstream};
+use crate::proxy::upstream;
 use crate::trace::Headers;
-use crate::trace::messages::Packing;
 use crate::trace::propagate::{TRACEPARENT, TRACESTATE};
-use crate::trace::semconv::{self, rpc};
+use crate::trace::semconv::{self};
 
 /// Passes one request on, and its response back.
 pub async fn run(
@@ -47,7 +43,7 @@ pub async fn run(
         return exchange.end();
     }
     if conn.direction == Direction::Outbound && is_plain_connect(&parts) {
-        return dig(&conn, &parts, body, respond, exchange).await;
+        return tunnel::dig(&conn, &parts, body, respond, exchange).await;
     }
     let sent = tokio::select! {
         sent = send(&upstreams, parts, &body, &mut exchange) => sent,
@@ -59,7 +55,7 @@ pub async fn run(
         Err(fault) => return refuse(exchange, respond, fault),
     };
     let limits = conn.worker.config.limits;
-    let stream = Stream {
+    let transfer = Transfer {
         exchange: &mut exchange,
         up: Some(Pump::new(body, limits, watched)),
         watched_up,
@@ -71,7 +67,7 @@ pub async fn run(
         idle: conn.worker.idle_watch(),
         deadline: Deadline::default(),
     };
-    match stream.run().await {
+    match transfer.run().await {
         Ok(()) => exchange.end(),
         Err(Unfinished::Reset(fault)) => {
             exchange.fail(fault);
@@ -128,20 +124,6 @@ fn edit(headers: &mut HeaderMap, exchange: &Exchange) {
     }
 }
 
-/// How the messages of a response are packed, as far as we can look into it.
-fn packing(headers: &HeaderMap) -> Option<Packing> {
-    let is_plain = headers.get(CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
-    let content_type = headers.get(CONTENT_TYPE).filter(|_| is_plain)?;
-    Packing::of(content_type.as_bytes())
-}
-
-/// Notes how a gRPC call ended, if these lines tell.
-fn note_grpc_status(headers: &HeaderMap, exchange: &mut Exchange) {
-    if let Some(status) = headers.get("grpc-status") {
-        exchange.grpc_status(rpc::parse_status(status.as_bytes()));
-    }
-}
-
 /// Sends the request's head to its upstream.
 async fn send(
     upstreams: &Upstreams,
@@ -195,306 +177,4 @@ fn is_plain_connect(parts: &http::request::Parts) -> bool {
 async fn takes_extended_connect(conn: &Conn, ready: &mut Ready) -> bool {
     let limit = conn.worker.config.limits.connect_timeout;
     timeout(limit, ready.takes_extended_connect()).await.unwrap_or_default()
-}
-
-/// `CONNECT` of our own: connects, tells the caller so, and moves bytes.
-async fn dig(
-    conn: &Rc<Conn>,
-    parts: &http::request::Parts,
-    from_caller: RecvStream,
-    mut respond: SendResponse<Bytes>,
-    mut exchange: Exchange,
-) {
-    let connected = tokio::select! {
-        connected = connect(conn, parts, &mut exchange) => connected,
-        _reason = poll_fn(|cx| respond.poll_reset(cx)) => return,
-    };
-    let upstream = match connected {
-        Ok(upstream) => upstream,
-        Err(fault) => return refuse(exchange, respond, fault),
-    };
-    exchange.first_byte();
-    exchange.answered(StatusCode::OK.as_u16(), None);
-    exchange.tunnels(None);
-    let Ok(to_caller) = respond.send_response(Response::new(()), false) else { return };
-    let idle = conn.worker.idle_watch();
-    let tunnel = Tunnel { exchange: &mut exchange, from_caller, to_caller, upstream, idle };
-    let fault = tunnel.run().await;
-    if let Some(fault) = fault {
-        exchange.fail(fault);
-    }
-    exchange.end();
-}
-
-async fn connect(
-    conn: &Rc<Conn>,
-    parts: &http::request::Parts,
-    exchange: &mut Exchange,
-) -> Result<Wire, Fault> {
-    if !conn.worker.has_room() {
-        return Err(Fault::proxy(Kind::Overload));
-    }
-    let target = upstream::target(conn, parts.uri.authority().map(|a| a.as_str().as_bytes()))?;
-    exchange.goes_to(&target);
-    let start = Instant::now();
-    let (stream, peer) = upstream::connect(conn, &target).await?;
-    exchange.connected(peer, Some(start.elapsed()));
-    Ok(Wire::new(stream, Rc::clone(&conn.worker.pool)))
-}
-
-/// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
-fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, fault: Fault) {
-    exchange.refuse(fault);
-    let reply = fault.reply();
-    let mut response = Response::new(());
-    let headers = response.headers_mut();
-    let body = if exchange.is_grpc() {
-        headers.insert("content-type", HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from(reply.grpc));
-        headers.insert("grpc-message", HeaderValue::from_static(reply.message));
-        Bytes::new()
-    } else {
-        *response.status_mut() =
-            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let headers = response.headers_mut();
-        headers.insert("content-type", HeaderValue::from_static("text/plain; charset=utf-8"));
-        Bytes::from(format!("spandrel: {}\n", reply.message))
-    };
-    // A caller that is gone needs no answer.
-    if let Ok(mut stream) = respond.send_response(response, body.is_empty())
-        && !body.is_empty()
-    {
-        stream.send_data(body, true).ok();
-    }
-    exchange.end();
-}
-
-/// A stream whose request has been sent on its way.
-struct Stream<'a> {
-    exchange: &'a mut Exchange,
-    /// The request's body, until all of it has gone.
-    up: Option<Pump>,
-    to_upstream: SendStream<Bytes>,
-    /// What was seen of the frames that come from the upstream.
-    watched_up: Watched,
-    /// The response's head, until it has come.
-    response: Option<ResponseFuture>,
-    respond: SendResponse<Bytes>,
-    /// The response's body, once its head has come.
-    down: Option<(Pump, SendStream<Bytes>)>,
-    limits: Limits,
-    idle: IdleWatch,
-    deadline: Deadline,
-}
-
-/// Why a stream ended before its response did.
-struct Failure {
-    fault: Fault,
-    /// The code that both sides are reset with; none where the caller is to be answered.
-    reason: Option<Reason>,
-}
-
-/// What is left of a stream that failed.
-enum Unfinished {
-    /// Both sides were reset.
-    Reset(Fault),
-    /// The caller waits for an answer that will not come.
-    Unanswered(Fault, SendResponse<Bytes>),
-}
-
-impl Failure {
-    const fn reset(fault: Fault, reason: Reason) -> Self {
-        Self { fault, reason: Some(reason) }
-    }
-
-    /// There will be no response: a reset stream is passed on as such, one that the upstream says
-    /// it never looked at may be tried again, and a lost connection is answered for.
-    fn unanswered(error: &h2::Error) -> Self {
-        let reason = match error.reason() {
-            Some(reason) if error.is_reset() && error.is_remote() => Some(reason),
-            Some(_) if error.is_go_away() && error.is_remote() => Some(Reason::REFUSED_STREAM),
-            _ => None,
-        };
-        Self { fault: upstreams::fault(error), reason }
-    }
-
-    fn too_large(of: fn(Kind) -> Fault) -> Self {
-        Self { fault: of(Kind::TooLarge), reason: None }
-    }
-
-    const fn cancelled(reason: Reason) -> Self {
-        Self::reset(Fault::downstream(Kind::Cancelled), reason)
-    }
-}
-
-impl Stream<'_> {
-    /// Moves both messages until the response has ended, and then what is left of the request.
-    async fn run(mut self) -> Result<(), Unfinished> {
-        let ended = poll_fn(|cx| self.poll(cx)).await;
-        let Err(Failure { fault, reason }) = ended else {
-            self.exchange.response_ended();
-            poll_fn(|cx| self.poll_rest_of_request(cx)).await;
-            return Ok(());
-        };
-        // What has been passed on must be written before a reset, which would overtake it.
-        tokio::task::yield_now().await;
-        let reason_up = reason.unwrap_or(Reason::CANCEL);
-        self.to_upstream.send_reset(reason_up);
-        match (self.down, reason) {
-            (None, None) => return Err(Unfinished::Unanswered(fault, self.respond)),
-            (None, Some(reason)) => self.respond.send_reset(reason),
-            (Some((_, mut to_downstream)), reason) => {
-                to_downstream.send_reset(reason.unwrap_or_else(|| fault.reset_reason()));
-            }
-        }
-        Err(Unfinished::Reset(fault))
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        let before = (self.exchange.request.bytes, self.exchange.response.bytes);
-        self.poll_caller(cx)?;
-        self.poll_request(cx)?;
-        if self.poll_response(cx)?.is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        if before != (self.exchange.request.bytes, self.exchange.response.bytes) {
-            self.idle.touch();
-        }
-        self.poll_timers(cx).map(Err)
-    }
-
-    /// After an early response the request goes on for as long as the upstream takes it.
-    fn poll_rest_of_request(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let before = self.exchange.request.bytes;
-        let has_failed = self.poll_caller(cx).is_err() || self.poll_request(cx).is_err();
-        if before != self.exchange.request.bytes {
-            self.idle.touch();
-        }
-        let is_over = has_failed
-            || self.up.is_none()
-            || self.to_upstream.poll_reset(cx).is_ready()
-            || self.idle.poll_expired(cx).is_ready();
-        if is_over { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Whether the caller has reset the stream.
-    fn poll_caller(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let reset = match &mut self.down {
-            Some((_, to_downstream)) => to_downstream.poll_reset(cx),
-            None => self.respond.poll_reset(cx),
-        };
-        match reset {
-            Poll::Ready(Ok(reason)) => Err(Failure::cancelled(reason)),
-            Poll::Ready(Err(_gone)) => Err(Failure::cancelled(Reason::CANCEL)),
-            Poll::Pending => Ok(()),
-        }
-    }
-
-    fn poll_request(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
-        let Some(pump) = &mut self.up else { return Ok(()) };
-        if !pump.is_empty() {
-            match pump.poll(cx, &mut self.to_upstream, &mut self.exchange.request) {
-                Poll::Pending => return Ok(()),
-                Poll::Ready(Ok(_)) => self.exchange.request_sent(),
-                Poll::Ready(Err(Broken::Source(error))) => {
-                    return Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)));
-                }
-                Poll::Ready(Err(Broken::TooLarge)) => {
-                    return Err(Failure::too_large(Fault::downstream));
-                }
-                // It may have answered before it stopped reading; the answer decides.
-                Poll::Ready(Err(Broken::Destination(_))) => {}
-            }
-        }
-        self.up = None;
-        if self.limits.response_timeout < self.limits.idle_timeout && self.response.is_some() {
-            self.deadline.set(self.limits.response_timeout);
-        }
-        Ok(())
-    }
-
-    fn poll_response(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
-        if let Some(response) = &mut self.response {
-            while let Poll::Ready(Some(Ok(mut interim))) = response.poll_informational(cx) {
-                self.watched_up.mark(response.stream_id(), interim.headers_mut());
-                self.exchange.first_byte();
-                // A caller that is gone is noticed elsewhere.
-                self.respond.send_informational(interim).ok();
-            }
-            match Pin::new(response).poll(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(response)) => {
-                    self.response = None;
-                    self.deadline.clear();
-                    if self.pass_head(response)? {
-                        return Ok(Poll::Ready(()));
-                    }
-                }
-                Poll::Ready(Err(error)) => return Err(Failure::unanswered(&error)),
-            }
-        }
-        let Some((pump, to_downstream)) = &mut self.down else { return Ok(Poll::Ready(())) };
-        match pump.poll(cx, to_downstream, &mut self.exchange.response) {
-            Poll::Pending => Ok(Poll::Pending),
-            Poll::Ready(Ok(Ended::Data)) => Ok(Poll::Ready(())),
-            Poll::Ready(Ok(Ended::Trailers(trailers))) => {
-                note_grpc_status(&trailers, self.exchange);
-                Ok(Poll::Ready(()))
-            }
-            Poll::Ready(Err(Broken::TooLarge)) => Err(Failure::too_large(Fault::upstream)),
-            Poll::Ready(Err(Broken::Source(error))) => {
-                let reason = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
-                Err(Failure::reset(upstreams::fault(&error), reason))
-            }
-            Poll::Ready(Err(Broken::Destination(error))) => {
-                Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)))
-            }
-        }
-    }
-
-    /// Sends the response's head on; whether it was all there is.
-    fn pass_head(&mut self, response: Response<RecvStream>) -> Result<bool, Failure> {
-        let (mut parts, body) = response.into_parts();
-        self.watched_up.mark(body.stream_id(), &mut parts.headers);
-        self.exchange.first_byte();
-        if is_too_large(&parts.headers, &self.limits) {
-            return Err(Failure::too_large(Fault::upstream));
-        }
-        if message::has_empty_length(&parts.headers) {
-            let fault = Fault::upstream(Kind::ProtocolError);
-            return Err(Failure { fault, reason: None });
-        }
-        self.exchange.answered(parts.status.as_u16(), packing(&parts.headers));
-        note_grpc_status(&parts.headers, self.exchange);
-        let is_all = body.is_end_stream();
-        match self.respond.send_response(Response::from_parts(parts, ()), is_all) {
-            Ok(to_downstream) => {
-                let pump = Pump::new(body, self.limits, self.watched_up.clone());
-                self.down = Some((pump, to_downstream));
-                Ok(is_all)
-            }
-            Err(_gone) => Err(Failure::cancelled(Reason::CANCEL)),
-        }
-    }
-
-    /// Whether somebody has kept us waiting for too long, and who.
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let is_late = self.deadline.poll_expired(cx).is_ready();
-        let is_idle = self.idle.poll_expired(cx).is_ready();
-        if self.idle.has_ticked() {
-            self.exchange.tell_progress();
-        }
-        if !is_late && !is_idle {
-            return Poll::Pending;
-        }
-        let fault = match (&self.response, &self.up, &self.down) {
-            (Some(_), Some(pump), _) if pump.is_starved() => Fault::downstream(Kind::IdleTimeout),
-            (Some(_), ..) => Fault::upstream(Kind::ResponseTimeout),
-            (None, _, Some((pump, _))) if !pump.is_starved() => {
-                Fault::downstream(Kind::IdleTimeout)
-            }
-            _ => Fault::upstream(Kind::IdleTimeout),
-        };
-        Poll::Ready(Failure { fault, reason: None })
-    }
 }

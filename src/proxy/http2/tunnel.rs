@@ -1,24 +1,76 @@
 //! `CONNECT` over HTTP/2: a stream on one side, a TCP connection on the other (RFC 9113, section 8.5).
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
+use http::{Response, StatusCode};
+use tokio::time::Instant;
 
+use super::refusal::refuse;
 use crate::net::buffer::STREAM_BUFFER_SIZE;
 use crate::net::idle::IdleWatch;
 use crate::net::wire::Wire;
+use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::upstream;
+
+/// `CONNECT` of our own: connects, tells the caller so, and moves bytes.
+pub(super) async fn dig(
+    conn: &Rc<Conn>,
+    parts: &http::request::Parts,
+    from_caller: RecvStream,
+    mut respond: SendResponse<Bytes>,
+    mut exchange: Exchange,
+) {
+    let connected = tokio::select! {
+        connected = connect(conn, parts, &mut exchange) => connected,
+        _reason = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let upstream = match connected {
+        Ok(upstream) => upstream,
+        Err(fault) => return refuse(exchange, respond, fault),
+    };
+    exchange.first_byte();
+    exchange.answered(StatusCode::OK.as_u16(), None);
+    exchange.tunnels(None);
+    let Ok(to_caller) = respond.send_response(Response::new(()), false) else { return };
+    let idle = conn.worker.idle_watch();
+    let tunnel = Tunnel { exchange: &mut exchange, from_caller, to_caller, upstream, idle };
+    let fault = tunnel.run().await;
+    if let Some(fault) = fault {
+        exchange.fail(fault);
+    }
+    exchange.end();
+}
+
+async fn connect(
+    conn: &Rc<Conn>,
+    parts: &http::request::Parts,
+    exchange: &mut Exchange,
+) -> Result<Wire, Fault> {
+    if !conn.worker.has_room() {
+        return Err(Fault::proxy(Kind::Overload));
+    }
+    let target = upstream::target(conn, parts.uri.authority().map(|a| a.as_str().as_bytes()))?;
+    exchange.goes_to(&target);
+    let start = Instant::now();
+    let (stream, peer) = upstream::connect(conn, &target).await?;
+    exchange.connected(peer, Some(start.elapsed()));
+    Ok(Wire::new(stream, Rc::clone(&conn.worker.pool)))
+}
 
 /// A tunnel that stands.
-pub(super) struct Tunnel<'a> {
-    pub(super) exchange: &'a mut Exchange,
-    pub(super) from_caller: RecvStream,
-    pub(super) to_caller: SendStream<Bytes>,
-    pub(super) upstream: Wire,
-    pub(super) idle: IdleWatch,
+struct Tunnel<'a> {
+    exchange: &'a mut Exchange,
+    from_caller: RecvStream,
+    to_caller: SendStream<Bytes>,
+    upstream: Wire,
+    idle: IdleWatch,
 }
 
 #[derive(Default)]
@@ -34,7 +86,7 @@ struct Broken(Fault, Reason);
 
 impl Tunnel<'_> {
     /// Moves bytes until both sides have ended, one is reset, or both are silent for too long.
-    pub(super) async fn run(mut self) -> Option<Fault> {
+    async fn run(mut self) -> Option<Fault> {
         let mut flows = Flows::default();
         let ended = poll_fn(|cx| self.poll(cx, &mut flows)).await;
         let Err(Broken(fault, reason)) = ended else { return None };
