@@ -21,12 +21,11 @@ pub(super) fn command(span: &Span) -> Option<String> {
         let query = text("url.query").map(|query| format!("?{query}")).unwrap_or_default();
         Some(format!("{scheme}://{host}{port}{}{query}", text("url.path").unwrap_or_default()))
     })?;
-    let is_plain = |c: char| !c.is_control();
-    let quoted = |text: &str| {
-        let text: String = text.chars().filter(|c| is_plain(*c)).collect();
-        format!("'{}'", text.replace('\'', r"'\''"))
-    };
-    Some(format!("curl -X {} {}", quoted(&method), quoted(&url)))
+    let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    // What begins otherwise is no URL, and with a dash it would be an option of curl's.
+    let url = Some(plain(&url)).filter(|url| url.starts_with(|c: char| c.is_ascii_alphabetic()))?;
+    Some(format!("curl -X {} {}", quoted(&plain(&method)), quoted(&url)))
 }
 
 #[cfg(test)]
@@ -70,6 +69,14 @@ mod tests {
     fn what_is_no_http_request_has_none() {
         assert_eq!(command_of(&[("rpc.method", text("Charge"))]), None);
         assert_eq!(command_of(&[("http.request.method", text("GET"))]), None);
+    }
+
+    #[test]
+    fn what_would_be_an_option_of_curl_makes_no_line() {
+        for url in ["-K/tmp/x", "\u{1}-o/tmp/x", "--next", "'-K/tmp/x", ""] {
+            let method = ("http.request.method", text("GET"));
+            assert_eq!(command_of(&[method, ("url.full", text(url))]), None, "{url}");
+        }
     }
 
     #[test]
