@@ -7,6 +7,8 @@
 pub mod effective;
 pub mod env;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod meaning;
 mod otlp;
 pub mod problem;

@@ -6,6 +6,8 @@
 
 mod answer;
 mod client;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod graph;
 mod list;
 mod screen;

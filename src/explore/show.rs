@@ -40,7 +40,12 @@ pub(super) async fn run(
     if is_json {
         return Ok(screen::json(&Report::of(id, spans, 0)));
     }
-    Ok(Reading::of(&spans).drawn(id, screen))
+    Ok(drawn(id, &spans, screen))
+}
+
+/// The trace with this id, of these spans, as people read it.
+pub(super) fn drawn(id: TraceId, spans: &[Span], screen: Screen) -> String {
+    Reading::of(spans).drawn(id, screen)
 }
 
 /// The id that these hexadecimal digits are.

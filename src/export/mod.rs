@@ -7,6 +7,8 @@
 
 mod batch;
 mod encode;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod otlp;
 mod queue;
 mod retry;

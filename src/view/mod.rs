@@ -6,6 +6,8 @@
 //! written to disk, and nothing is fetched from anywhere.
 
 mod api;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod linger;
 mod page;

@@ -94,7 +94,7 @@ fn timeout(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("{milliseconds}m")).expect("digits are a header value")
 }
 
-fn reply(answer: &Answer) -> Reply {
+pub(super) fn reply(answer: &Answer) -> Reply {
     let header = |name: &str| answer.trailers.get(name).or_else(|| answer.head.headers.get(name));
     let code = header(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
     let message = header(GRPC_MESSAGE)

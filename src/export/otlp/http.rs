@@ -36,10 +36,7 @@ impl Http {
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = self.headers.clone();
         super::classify(match self.transport.send(request).await {
-            Ok(Answer { head, body, .. }) => {
-                let after = retry_after(&head.headers);
-                Reply::Http { status: head.status.as_u16(), after, body }
-            }
+            Ok(answer) => reply(answer),
             Err(SendError::TooLong(_)) => Reply::TooLong,
             Err(SendError::Failed(reason)) => Reply::None(reason),
         })
@@ -61,6 +58,11 @@ impl Exporter for Http {
     fn url(&self) -> &str {
         &self.url
     }
+}
+
+pub(super) fn reply(Answer { head, body, .. }: Answer) -> Reply {
+    let after = retry_after(&head.headers);
+    Reply::Http { status: head.status.as_u16(), after, body }
 }
 
 /// The header in its form of seconds. The other form, a date, needs a clock that agrees with the

@@ -123,6 +123,18 @@ fn classify(reply: Reply) -> Outcome {
     }
 }
 
+/// What an answer over gRPC means.
+#[cfg(fuzzing)]
+pub(super) fn read_grpc(answer: &super::transport::Answer) -> Outcome {
+    classify(grpc::reply(answer))
+}
+
+/// What an answer over HTTP means.
+#[cfg(fuzzing)]
+pub(super) fn read_http(answer: super::transport::Answer) -> Outcome {
+    classify(http::reply(answer))
+}
+
 const fn is_retryable(code: u32, retry_delay: Option<Duration>) -> bool {
     match code {
         code::CANCELLED
