@@ -351,9 +351,9 @@ fn lenient() -> httparse::ParserConfig {
 /// The head with other letters in place of those bytes of its target that are no ASCII: they mean
 /// nothing to us, but some clients send them, in whatever encoding they have.
 fn with_plain_target(text: &[u8]) -> Cow<'_, [u8]> {
-    let space = |from: usize| text.iter().skip(from).position(|b| *b == b' ').map(|at| from + at);
-    let start = space(0).map_or(0, |at| at + 1);
-    let target = start..space(start).unwrap_or(start);
+    let mut spaces = memchr::memchr_iter(b' ', text);
+    let start = spaces.next().map_or(0, |at| at + 1);
+    let target = start..spaces.next().unwrap_or(start);
     if text.get(target.clone()).unwrap_or_default().is_ascii() {
         return Cow::Borrowed(text);
     }
