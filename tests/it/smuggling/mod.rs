@@ -373,6 +373,21 @@ async fn a_message_that_is_cut_anywhere_is_no_request() {
 }
 
 #[tokio::test]
+async fn every_refused_message_makes_one_span() {
+    let stage = Stage::set(&[]).await;
+    let tables = [lengths::table(), chunks::table()].concat();
+    let refused: Vec<Case> =
+        tables.into_iter().filter(|case| case.outcome == Outcome::Refused).collect();
+    for case in &refused {
+        let mut client = stage.client().await;
+        client.try_send([&case.message[..], SECOND].concat()).await;
+        let (reply, _orderly) = client.whatever().await;
+        assert!(reply.starts_with(b"HTTP/1.1 4"), "{}", case.name);
+    }
+    assert_eq!(stage.spans().await.len(), refused.len());
+}
+
+#[tokio::test]
 async fn what_looks_like_a_request_within_a_body_stays_a_body() {
     let stage = Stage::set(&[]).await;
     let mut client = stage.client().await;
