@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// The most templates one listener may have.
 pub const MAX_ROUTES: usize = 1_000;
+/// The most braces that may open in one template: the router has room for as many parameters.
+pub const MAX_PARAMETERS: usize = 25;
 
 /// Path templates such as `/orders/{id}` or `/files/{*rest}`.
 #[derive(Clone, Default)]
@@ -35,8 +37,8 @@ impl Routes {
     /// Routes that match these templates.
     ///
     /// # Errors
-    /// When a template does not begin with `/`, is not well formed, contradicts another, or when
-    /// there are more than [`MAX_ROUTES`].
+    /// When a template does not begin with `/`, is not well formed, has more than
+    /// [`MAX_PARAMETERS`], contradicts another, or when there are more than [`MAX_ROUTES`].
     pub fn new(templates: &[String]) -> Result<Self, RouteError> {
         if templates.len() > MAX_ROUTES {
             return Err(RouteError(format!("at most {MAX_ROUTES} routes can be configured")));
@@ -45,6 +47,11 @@ impl Routes {
         for template in templates {
             if !template.starts_with('/') {
                 return Err(RouteError(format!("the route `{template}` must begin with `/`")));
+            }
+            if template.matches('{').count() > MAX_PARAMETERS {
+                return Err(RouteError(format!(
+                    "the route `{template}` has more than {MAX_PARAMETERS} parameters"
+                )));
             }
             router
                 .insert(template.clone(), Arc::from(template.as_str()))
@@ -78,6 +85,15 @@ mod tests {
         assert_eq!(routes.find(b"/orders"), None);
         assert_eq!(routes.find(b"/orders/\xff"), None);
         assert_eq!(Routes::default().find(b"/orders/7"), None);
+    }
+
+    #[test]
+    fn a_template_with_too_many_parameters_is_refused() {
+        let with = |count: usize| (0..count).map(|n| format!("/{{p{n}}}")).collect::<String>();
+        assert!(routes(&[&with(MAX_PARAMETERS)]).is_ok());
+        for too_many in [with(MAX_PARAMETERS + 1), with(500)] {
+            assert!(routes(&[&too_many]).is_err());
+        }
     }
 
     #[test]
