@@ -21,6 +21,7 @@ from support.load import Load
 from support.loop import Loop
 from support.ports import FullPort, ReservedPort
 from support.sidecar import Plan, Sidecar, find_binary
+from support.transparency.stage import Server, Way, authority
 from support.view import View
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -149,6 +150,24 @@ def scripted(loop):
     """Starts servers that follow a script: `scripted(close_unanswered)`."""
     with ExitStack() as stack:
         yield lambda script: stack.enter_context(closing(ScriptedApp(loop, script)))
+
+
+@pytest.fixture(scope="module")
+def scripted_server():
+    """The server that the scripts are about."""
+    with closing(Server()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ways(module_sidecar, scripted_server):
+    """The ways through spandrel by name."""
+    near, far = module_sidecar(scripted_server.port, "near"), module_sidecar(scripted_server.port, "far")
+    return {
+        "inbound": Way("inbound", far.inbound, authority(scripted_server.port)),
+        "outbound": Way("outbound", near.outbound, authority(scripted_server.port)),
+        "both": Way("both", near.outbound, authority(far.inbound)),
+    }
 
 
 @pytest.fixture

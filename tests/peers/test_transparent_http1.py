@@ -1,15 +1,13 @@
 """HTTP/1.x through spandrel is what it is without, to the byte: the table of support/transparency.
 """
 
-from contextlib import closing
-
 import pytest
 
 from support.transparency.compare import Play
 from support.transparency.http1 import CASES
 from support.transparency.http1.parts import get, ok
 from support.transparency.script import PATHS, client
-from support.transparency.stage import Server, Stage, Way, authority
+from support.transparency.stage import Stage
 
 LARGE = 48 << 20
 """Bytes that do not fit into the buffers of the system, of three connections in a row."""
@@ -18,39 +16,21 @@ LEAST_HELD_BACK = 4 << 20
 _PLAYS = {}
 
 
-@pytest.fixture(scope="module")
-def server():
-    """The server that the scripts are about."""
-    with closing(Server()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def ways(module_sidecar, server):
-    """The ways through spandrel by name."""
-    near, far = module_sidecar(server.port, "near"), module_sidecar(server.port, "far")
-    return {
-        "inbound": Way("inbound", far.inbound, authority(server.port)),
-        "outbound": Way("outbound", near.outbound, authority(server.port)),
-        "both": Way("both", near.outbound, authority(far.inbound)),
-    }
-
-
 @pytest.mark.parametrize(
     ("case", "path"),
     [pytest.param(case, path, id=f"{case}-{path}") for case in CASES for path in case.paths],
 )
-def test_http1_is_as_it_would_be_directly(server, ways, case, path):
+def test_http1_is_as_it_would_be_directly(scripted_server, ways, case, path):
     if case.title not in _PLAYS:
-        _PLAYS[case.title] = Play(server, case)
+        _PLAYS[case.title] = Play(scripted_server, case)
     _PLAYS[case.title].over(ways[path])
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("slow", ["server", "client"])
-def test_who_reads_slowly_slows_who_writes(server, ways, path, slow):
+def test_who_reads_slowly_slows_who_writes(scripted_server, ways, path, slow):
     body = bytes(range(256)) * (LARGE // 256)
-    with Stage(server, ways[path]) as stage:
+    with Stage(scripted_server, ways[path]) as stage:
         stage.play(client.sends(get(f"Content-Length: {LARGE}", method="POST")))
         stage.turns_until(lambda: stage.servers, "a request")
         [near], [far] = stage.clients, stage.servers
