@@ -162,10 +162,11 @@ def scripted_server():
 @pytest.fixture(scope="module")
 def ways(module_sidecar, scripted_server):
     """The ways through spandrel by name."""
-    near, far = module_sidecar(scripted_server.port, "near"), module_sidecar(scripted_server.port, "far")
+    port = scripted_server.port
+    near, far = module_sidecar(port, "near"), module_sidecar(port, "far")
     return {
-        "inbound": Way("inbound", far.inbound, authority(scripted_server.port)),
-        "outbound": Way("outbound", near.outbound, authority(scripted_server.port)),
+        "inbound": Way("inbound", far.inbound, authority(port)),
+        "outbound": Way("outbound", near.outbound, authority(port)),
         "both": Way("both", near.outbound, authority(far.inbound)),
     }
 

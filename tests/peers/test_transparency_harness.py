@@ -135,7 +135,9 @@ def test_a_relay_that_changes_something_is_noticed(played, name, meddling):
 
 def with_line(line):
     """Writes a line of context behind the head of a request of the case."""
-    return lambda data: re.sub(rb"^(GET.*\r\n)\r\n$", rb"\1%b\r\n" % line.encode(), data, flags=re.S)
+    return lambda data: re.sub(
+        rb"^(GET.*\r\n)\r\n$", rb"\1%b\r\n" % line.encode(), data, flags=re.S
+    )
 
 
 def test_one_line_of_context_passes(played):

@@ -1,5 +1,4 @@
-"""HTTP/1.x through spandrel is what it is without, to the byte: the table of support/transparency.
-"""
+"""HTTP/1.x through spandrel is what it is without, to the byte."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""HTTP/2 through spandrel is what it is without, stream by stream: the table of
-support/transparency.
-"""
+"""HTTP/2 through spandrel is what it is without, stream by stream."""
 
 import pytest
 

@@ -86,9 +86,7 @@ class End:
         if not peer.is_open or not peer.is_reading or peer.ended:
             return True
         return (
-            not self._waiting
-            and peer.count_received() == self.count_sent()
-            and not self.has_ended
+            not self._waiting and peer.count_received() == self.count_sent() and not self.has_ended
         )
 
     def count_waiting(self):

@@ -40,10 +40,8 @@ class Meddler:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for connection in self._open:
-            try:
+            with contextlib.suppress(OSError):  # it may be over already
                 connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # it is over already
         for thread in self._threads:
             thread.join()
         for connection in self._open:

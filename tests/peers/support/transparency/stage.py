@@ -249,4 +249,3 @@ class Newcomer:
     def closes(self):
         """Ends it."""
         self.socket.close()
-

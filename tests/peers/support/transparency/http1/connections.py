@@ -1,7 +1,17 @@
 """Cases: what becomes of connections, and what they become when they leave HTTP."""
 
 from ..script import END, HERE, client, deviates, from_act, server
-from .parts import asked_and_answered, chunks, empty, get, hangs_up, head, ok, post, wire_case
+from .parts import (
+    CONNECT,
+    asked_and_answered,
+    chunks,
+    empty,
+    get,
+    hangs_up,
+    ok,
+    post,
+    wire_case,
+)
 
 _KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 _WEBSOCKET = get(
@@ -194,7 +204,9 @@ _ENDINGS = [
         client.sends(get()),
         server.sends(empty("200 OK", "Content-Length: 10") + b"12345"),
         server.half_closes(),
-        deviations=deviates("a server that half-closes", server.instead_sees(from_act(2), ended=END)),
+        deviations=deviates(
+            "a server that half-closes", server.instead_sees(from_act(2), ended=END)
+        ),
     ),
     wire_case(
         "a server resets in the middle of a body with a length",
@@ -218,7 +230,9 @@ _ENDINGS = [
         "a server resets a kept connection between requests",
         asked_and_answered(),
         server.resets(),
-        deviations=deviates("a reset between requests", client.instead_sees(from_act(2), ended=END)),
+        deviations=deviates(
+            "a reset between requests", client.instead_sees(from_act(2), ended=END)
+        ),
     ),
 ]
 
@@ -308,7 +322,8 @@ _UPGRADES = [
     wire_case(
         "an upgrade may be required",
         asked_and_answered(
-            None, ok("Upgrade: TLS/1.0, HTTP/2.0", "Connection: Upgrade", status="426 Upgrade Required")
+            None,
+            ok("Upgrade: TLS/1.0, HTTP/2.0", "Connection: Upgrade", status="426 Upgrade Required"),
         ),
     ),
     wire_case(
@@ -348,12 +363,10 @@ _UPGRADES = [
     ),
 ]
 
-_CONNECT = head(b"CONNECT " + HERE + b" HTTP/1.1", b"Host: " + HERE)
-
 _TUNNELS = [
     wire_case(
         "CONNECT to the application passes and becomes a tunnel",
-        asked_and_answered(_CONNECT, empty("200 Fine", "X: 1")),
+        asked_and_answered(CONNECT, empty("200 Fine", "X: 1")),
         client.sends(_OPAQUE),
         server.sends(_OPAQUE),
         client.half_closes(),
@@ -363,7 +376,7 @@ _TUNNELS = [
     ),
     wire_case(
         "CONNECT to the application may be refused",
-        asked_and_answered(_CONNECT, ok(status="405 Method Not Allowed")),
+        asked_and_answered(CONNECT, ok(status="405 Method Not Allowed")),
         asked_and_answered(),
         requests=2,
         paths=("inbound",),

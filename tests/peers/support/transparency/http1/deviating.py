@@ -4,6 +4,8 @@ from ..script import BOTH, END, HERE, OUTBOUND, client, deviates, from_act, serv
 from .parts import (
     BAD_GATEWAY,
     BAD_REQUEST,
+    CONNECT,
+    ESTABLISHED,
     TOO_LARGE,
     asked_and_answered,
     chunks,
@@ -174,6 +176,42 @@ CASES = [
             on=(OUTBOUND, BOTH),
         ),
     ),
+    wire_case(
+        "bytes behind a response are not passed on",
+        client.sends(get()),
+        server.sends(ok() + b"HTTP/1.1 200 OK\r\n\r\n"),
+        deviations=deviates(
+            "bytes behind a response",
+            client.instead_sees(from_act(1), received=ok(), ended=END),
+            server.instead_sees(from_act(1), ended=END),
+        ),
+    ),
+    wire_case(
+        "a response to no request is not passed on",
+        asked_and_answered(),
+        server.sends(ok("Connection: close", status="408 Request Timeout")),
+        server.closes(),
+        deviations=deviates(
+            "bytes behind a response",
+            client.instead_sees(from_act(2), received=ok(), ended=END),
+            server.instead_sees(from_act(2), ended=END),
+        ),
+    ),
+    wire_case(
+        "CONNECT to a proxy makes a tunnel",
+        client.sends(CONNECT),
+        client.sends(get()),
+        server.sends(ok()),
+        paths=(OUTBOUND,),
+        requests=0,
+        deviations=deviates(
+            "outbound, CONNECT",
+            client.instead_sees((0, 1), received=ESTABLISHED),
+            client.instead_sees(from_act(2), received=ESTABLISHED + ok()),
+            server.instead_sees(0, received=b""),
+            server.instead_sees(from_act(1), received=get()),
+        ),
+    ),
     _bad_request(
         "a request with a length and chunks is refused",
         get("Content-Length: 3", "Transfer-Encoding: chunked", method="POST") + chunks(b"ok"),
@@ -194,6 +232,10 @@ CASES = [
         "a response that is not HTTP is not passed on",
         b"\x16\x03\x01 this is no status line\r\n\r\n",
     ),
+    _bad_response(
+        "a response with a line that is no line is not passed on",
+        empty("200 OK", "nonsense", "Content-Length: 0"),
+    ),
     wire_case(
         "a server that closes with a request unread resets the connection behind its answer",
         client.sends(get("Content-Length: 10", method="POST")),
@@ -201,8 +243,6 @@ CASES = [
         server.sends(ok("Connection: close", status="413 Content Too Large")),
         client.sends(b"12345"),
         server.closes(),
-        deviations=deviates(
-            "the last response", client.instead_sees(from_act(2), ended=END)
-        ),
+        deviations=deviates("the last response", client.instead_sees(from_act(2), ended=END)),
     ),
 ]

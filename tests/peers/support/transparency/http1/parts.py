@@ -48,6 +48,8 @@ def refusal(status, sentence):
     return head(f"HTTP/1.1 {status}", *lines, "connection: close") + body.encode()
 
 
+CONNECT = head(b"CONNECT " + HERE + b" HTTP/1.1", HOST)
+ESTABLISHED = head("HTTP/1.1 200 Connection Established")
 BAD_REQUEST = refusal("400 Bad Request", "the request is not HTTP or can be read in two ways")
 BAD_GATEWAY = refusal("502 Bad Gateway", "the upstream's response is not valid HTTP")
 TOO_LARGE = refusal(

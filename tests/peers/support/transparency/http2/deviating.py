@@ -1,4 +1,4 @@
-"""Cases that show a deviation and nothing else: what belongs to a hop alone, or cannot be helped."""
+"""Cases that show a deviation and nothing else: what is for one hop alone, or cannot be helped."""
 
 from ..script import BOTH, END, HERE, OUTBOUND, client, deviates, from_act, server
 from .parts import (
@@ -150,9 +150,7 @@ _ENDINGS = [
         deviations=deviates(
             "the end of an HTTP/2 connection",
             client.instead_sees(2, ended=END),
-            server.instead_sees(
-                2, {1: [seen(_POST), _reset(CANCEL)], 0: [("goaway", *_GONE)]}
-            ),
+            server.instead_sees(2, {1: [seen(_POST), _reset(CANCEL)], 0: [("goaway", *_GONE)]}),
         ),
     ),
     case(

@@ -56,15 +56,12 @@ _TARGETS = {
 _BYTES = bytes(b for b in range(0x21, 0x100) if b != 0x7F)
 
 CASES = [
+    *(stream_case(title, exchange(ask=request(*texts))) for title, texts in _REQUESTS.items()),
+    *(stream_case(title, exchange(answer=response(*texts))) for title, texts in _RESPONSES.items()),
     *(
-        stream_case(title, exchange(ask=request(*texts)))
-        for title, texts in _REQUESTS.items()
+        stream_case(f"the status {code} passes", exchange(answer=response(status=code)))
+        for code in _STATUS
     ),
-    *(
-        stream_case(title, exchange(answer=response(*texts)))
-        for title, texts in _RESPONSES.items()
-    ),
-    *(stream_case(f"the status {code} passes", exchange(answer=response(status=code))) for code in _STATUS),
     *(
         stream_case(f"the method {method} passes", exchange(ask=request(method=method)))
         for method in _METHODS
