@@ -141,30 +141,37 @@ async fn a_response_without_a_length_ends_with_the_connection() {
 }
 
 #[tokio::test]
-async fn an_http_1_0_connection_closes_after_its_response_unless_both_keep_it() {
+async fn a_connection_that_cannot_be_used_again_is_left_to_its_ends_to_end() {
     let stage = Stage::set(&[]).await;
-    let closing = b"GET / HTTP/1.0\r\n\r\n";
-    let (mut client, mut server) = passes(&stage, closing, &traced(closing), OK).await;
-    client.expect_end().await;
-    server.expect_end().await;
-
-    let keeping = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
     let old = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok";
-    let (mut client, _server) = passes(&stage, keeping, &traced(keeping), old).await;
-    client.expect_end().await;
+    let last = b"HTTP/1.1 200 OK\r\nconnection: close\r\nContent-Length: 2\r\n\r\nok";
+    for (request, response) in [
+        (&b"GET / HTTP/1.0\r\n\r\n"[..], OK),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", old),
+        (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n", OK),
+        (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", last),
+    ] {
+        let (mut client, mut server) = passes(&stage, request, &traced(request), response).await;
+        client.send(b"GET /more HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        client.expect_silence().await;
+        server.expect_silence().await;
+        drop(server);
+        client.expect_end().await;
+
+        let (client, mut server) = passes(&stage, request, &traced(request), response).await;
+        drop(client);
+        server.expect_end().await;
+    }
+    assert_eq!(stage.spans().await.len(), 8);
 }
 
 #[tokio::test]
-async fn connection_close_from_either_side_closes_both() {
+async fn what_spandrel_leaves_to_be_ended_is_told_at_once_and_does_not_hold_up_its_stop() {
     let stage = Stage::set(&[]).await;
-    let closing = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Close\r\n\r\n";
-    let (mut client, mut server) = passes(&stage, closing, &traced(closing), OK).await;
-    client.expect_end().await;
-    server.expect_end().await;
-
-    let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-    let response = b"HTTP/1.1 200 OK\r\nconnection: close\r\nContent-Length: 2\r\n\r\nok";
-    let (mut client, mut server) = passes(&stage, request, &traced(request), response).await;
+    let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let (mut client, mut server) = passes(&stage, request, &traced(request), OK).await;
+    stage.collector.spans(1).await;
+    assert_eq!(stage.spans().await.len(), 1);
     client.expect_end().await;
     server.expect_end().await;
 }
@@ -192,9 +199,9 @@ async fn an_expectation_may_be_refused_without_the_body() {
     let stage = Stage::set(&[]).await;
     let head = b"PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     let refusal = b"HTTP/1.1 417 no\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    let (mut client, mut server) = passes(&stage, head, &traced(head), refusal).await;
+    let (mut client, server) = passes(&stage, head, &traced(head), refusal).await;
+    drop(server);
     client.expect_end().await;
-    server.expect_end().await;
 }
 
 #[tokio::test]
@@ -266,8 +273,9 @@ async fn pipelined_requests_before_a_half_close_are_all_answered() {
         server.send(OK).await;
         client.expect(OK).await;
     }
-    client.expect_end().await;
     server.expect_end().await;
+    drop(server);
+    client.expect_end().await;
     assert_eq!(stage.spans().await.len(), 3);
 }
 
@@ -284,6 +292,7 @@ async fn a_request_that_is_cut_short_is_cut_short_for_the_application_which_may_
     let refusal = b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n";
     server.send(refusal).await;
     client.expect(refusal).await;
+    drop(server);
     client.expect_end().await;
 }
 
@@ -304,6 +313,18 @@ async fn an_early_response_passes_while_the_request_goes_on() {
     client.send(b"89").await;
     server.expect(b"89").await;
     usual_exchange(&mut client, &mut server).await;
+}
+
+#[tokio::test]
+async fn an_early_last_answer_does_not_keep_the_rest_of_the_request_from_passing() {
+    let stage = Stage::set(&[]).await;
+    let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n";
+    let answer = b"HTTP/1.1 202 yes\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let (mut client, mut server) = passes(&stage, head, &traced(head), answer).await;
+    client.send(b"0123456789").await;
+    server.expect(b"0123456789").await;
+    drop(server);
+    client.expect_end().await;
 }
 
 #[tokio::test]
@@ -328,6 +349,7 @@ async fn a_half_close_of_the_caller_reaches_the_application_which_may_still_answ
     server.expect_end().await;
     server.send(OK).await;
     client.expect(OK).await;
+    drop(server);
     client.expect_end().await;
 }
 

@@ -276,7 +276,8 @@ impl Exchange {
         }
     }
 
-    fn finish(&mut self) {
+    /// Ends it in place; what is still noted is too late.
+    pub fn finish(&mut self) {
         if std::mem::replace(&mut self.is_ended, true) {
             return;
         }

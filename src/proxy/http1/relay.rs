@@ -292,19 +292,21 @@ impl Relay {
     ) -> After {
         let Some(mut upstream) = self.upstreams.pop() else { return After::Close };
         let transfer = Transfer {
+            conn: &self.conn,
             exchange: &mut exchange,
             downstream: &mut self.downstream,
             upstream: &mut upstream.wire,
             head: &self.out,
             request,
             answers,
+            is_persistent,
             limits: &self.conn.worker.config.limits,
             idle: &mut self.idle,
         };
         match transfer.run().await {
-            Ending::Complete { is_persistent: is_usable } => {
+            Ending::Complete { is_persistent } => {
                 exchange.end();
-                if is_usable && is_persistent {
+                if is_persistent {
                     upstream.is_proven = true;
                     self.upstreams.push(upstream);
                     return After::KeepAlive;

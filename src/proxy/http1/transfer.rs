@@ -3,7 +3,8 @@
 //! Bytes are looked at in the buffer they were read into and written on from there. Neither side
 //! is read further than the other can be written to, which is all the back-pressure there is.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use super::framing::Body;
@@ -12,6 +13,7 @@ use crate::net::buffer::{BUFFER_SIZE, STREAM_BUFFER_SIZE};
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
 use crate::proxy::Limits;
+use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
 use crate::trace::messages::Packing;
@@ -19,6 +21,7 @@ use crate::trace::messages::Packing;
 /// A request and its response between two wires.
 #[derive(Debug)]
 pub struct Transfer<'a> {
+    pub(super) conn: &'a Conn,
     pub(super) exchange: &'a mut Exchange,
     pub(super) downstream: &'a mut Wire,
     pub(super) upstream: &'a mut Wire,
@@ -26,6 +29,8 @@ pub struct Transfer<'a> {
     pub(super) head: &'a [u8],
     pub(super) request: Body,
     pub(super) answers: Answers,
+    /// Whether the request allows the connection to be used again.
+    pub(super) is_persistent: bool,
     pub(super) limits: &'a Limits,
     pub(super) idle: &'a mut IdleWatch,
 }
@@ -97,6 +102,8 @@ struct Progress {
     /// Whether the response allows the connection to be used again.
     is_persistent: bool,
     is_half_closed: bool,
+    /// Whether an end of the connections, or silence, has ended the exchange.
+    is_cut_off: bool,
     response_deadline: Deadline,
 }
 
@@ -111,6 +118,7 @@ impl Progress {
             is_answering: false,
             is_persistent: false,
             is_half_closed: false,
+            is_cut_off: false,
             response_deadline: Deadline::default(),
         }
     }
@@ -146,10 +154,22 @@ impl Progress {
 }
 
 impl Transfer<'_> {
-    /// Moves both messages until the exchange has ended.
+    /// Moves both messages until the exchange has ended, and the connections with it where they
+    /// cannot be used again.
     pub async fn run(mut self) -> Ending {
         let mut progress = Progress::new();
-        poll_fn(|cx| self.poll(cx, &mut progress)).await
+        let ending = poll_fn(|cx| self.poll(cx, &mut progress)).await;
+        match ending {
+            Ending::Complete { is_persistent: true } if self.is_persistent => ending,
+            Ending::Complete { .. } => {
+                self.exchange.finish();
+                if !progress.is_cut_off {
+                    self.part(&mut progress).await;
+                }
+                Ending::Complete { is_persistent: false }
+            }
+            ending => ending,
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, progress: &mut Progress) -> Poll<Ending> {
@@ -158,7 +178,10 @@ impl Transfer<'_> {
             return match up {
                 Ok(()) => self.poll_rest_of_request(cx, progress, is_persistent),
                 // The response is complete; only the connection is of no further use.
-                Err(_) => Poll::Ready(Ending::Complete { is_persistent: false }),
+                Err(_) => {
+                    progress.is_cut_off = true;
+                    Poll::Ready(Ending::Complete { is_persistent: false })
+                }
             };
         }
         let moved = up.and_then(|()| self.poll_response(cx, progress));
@@ -178,7 +201,7 @@ impl Transfer<'_> {
     fn settle(
         &mut self,
         cx: &mut Context<'_>,
-        progress: &Progress,
+        progress: &mut Progress,
         ending: Ending,
     ) -> Poll<Ending> {
         match ending {
@@ -353,20 +376,49 @@ impl Transfer<'_> {
     fn poll_rest_of_request(
         &mut self,
         cx: &mut Context<'_>,
-        progress: &Progress,
+        progress: &mut Progress,
         is_persistent: bool,
     ) -> Poll<Ending> {
         self.exchange.response_ended();
         let is_persistent = is_persistent && progress.up == Up::Sent && !progress.is_half_closed;
-        let is_taken = progress.up == Up::Sending && progress.is_persistent;
-        if !is_taken || self.upstream.is_eof() {
+        if progress.up != Up::Sending || self.upstream.is_eof() {
             return Poll::Ready(Ending::Complete { is_persistent });
         }
         let is_over = match self.upstream.poll_fill(cx, BUFFER_SIZE) {
             Poll::Ready(_) => true,
             Poll::Pending => self.idle.poll_expired(cx).is_ready(),
         };
-        if is_over { Poll::Ready(Ending::Complete { is_persistent: false }) } else { Poll::Pending }
+        if !is_over {
+            return Poll::Pending;
+        }
+        progress.is_cut_off = true;
+        Poll::Ready(Ending::Complete { is_persistent: false })
+    }
+
+    /// The exchange is over and the connections are of no more use. Who is to end them is for the
+    /// two sides to say, as it would be without us: each end is passed on. What the caller sends
+    /// behind its request is nobody's.
+    async fn part(&mut self, progress: &mut Progress) {
+        let mut draining = pin!(self.conn.worker.draining());
+        poll_fn(|cx| {
+            loop {
+                if self.poll_request(cx, progress).is_err() {
+                    return Poll::Ready(());
+                }
+                let unwanted = self.downstream.buffer.filled().len();
+                if progress.up == Up::Sending || unwanted == 0 {
+                    break;
+                }
+                self.downstream.buffer.consume(unwanted);
+            }
+            let is_over = self.upstream.is_eof()
+                || !self.upstream.buffer.is_empty()
+                || self.upstream.poll_fill(cx, BUFFER_SIZE).is_ready()
+                || self.idle.poll_expired(cx).is_ready()
+                || draining.as_mut().poll(cx).is_ready();
+            if is_over { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Whether somebody has kept us waiting for too long, and who.
