@@ -7,7 +7,6 @@ from .parts import (
     chunks,
     empty,
     get,
-    hangs_up,
     ok,
     post,
     wire_case,
@@ -76,19 +75,17 @@ _REUSE = [
     wire_case(
         "a client that says close may go first",
         asked_and_answered(get("Connection: close"), ok("Connection: close")),
-        deviations=hangs_up(1),
     ),
     wire_case(
         "a server closes after its response",
         asked_and_answered(get("Connection: close"), ok("Connection: close")),
         server.closes(),
-        deviations=hangs_up(1),
     ),
     wire_case(
         "a server half-closes after its response",
         asked_and_answered(None, ok("Connection: close")),
         server.half_closes(),
-        deviations=hangs_up(1),
+        deviations=deviates("a server that half-closes", server.instead_sees(2, ended=END)),
     ),
     wire_case(
         "a server closes a kept connection between requests",
@@ -118,7 +115,6 @@ _ENDINGS = [
         client.half_closes(),
         server.sends(ok()),
         server.closes(),
-        deviations=hangs_up(2),
     ),
     wire_case(
         "a client half-closes behind a body and gets a long answer",
@@ -128,7 +124,6 @@ _ENDINGS = [
         server.sends(b"4\r\npart\r\n"),
         server.sends(b"0\r\n\r\n"),
         server.closes(),
-        deviations=hangs_up(4),
     ),
     wire_case(
         "a client half-closes while the answer is on its way",
@@ -137,7 +132,6 @@ _ENDINGS = [
         client.half_closes(),
         server.sends(b"4\r\npart\r\n0\r\n\r\n"),
         server.closes(),
-        deviations=hangs_up(3),
     ),
     wire_case(
         "a client half-closes in the middle of its body",
@@ -145,7 +139,6 @@ _ENDINGS = [
         client.half_closes(),
         server.sends(ok("Connection: close", status="400 Bad Request")),
         server.closes(),
-        deviations=hangs_up(2),
     ),
     wire_case(
         "a client closes while it waits for the answer",
@@ -173,7 +166,7 @@ _ENDINGS = [
         "a client resets a kept connection between requests",
         asked_and_answered(),
         client.resets(),
-        deviations=deviates("a reset between requests", server.instead_sees(2, ended=END)),
+        deviations=deviates("a reset outside of an exchange", server.instead_sees(2, ended=END)),
     ),
     wire_case(
         "a server closes in the middle of a body with a length",
@@ -231,7 +224,7 @@ _ENDINGS = [
         asked_and_answered(),
         server.resets(),
         deviations=deviates(
-            "a reset between requests", client.instead_sees(from_act(2), ended=END)
+            "a reset outside of an exchange", client.instead_sees(from_act(2), ended=END)
         ),
     ),
 ]
@@ -353,7 +346,6 @@ _UPGRADES = [
             get("Connection: upgrade", "Upgrade: x", version="1.0"), ok("Connection: close")
         ),
         server.closes(),
-        deviations=hangs_up(1),
     ),
     wire_case(
         "several protocols in several lines pass",

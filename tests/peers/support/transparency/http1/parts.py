@@ -58,12 +58,6 @@ TOO_LARGE = refusal(
 )
 
 
-def hangs_up(act, on=PATHS):
-    """spandrel ends both sides from this act on, rather than leave it to them."""
-    ends = [end.instead_sees(from_act(act), ended=END) for end in (client, server)]
-    return deviates("the last response", *ends, on=on)
-
-
 def is_refused(name, act, reply, on=PATHS, requests=0):
     """spandrel answers this act itself, and the server sees nothing more."""
     return deviates(

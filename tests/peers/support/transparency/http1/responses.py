@@ -3,7 +3,7 @@
 import gzip
 
 from ..script import client, server
-from .parts import asked_and_answered, chunks, empty, get, hangs_up, head, ok, wire_case
+from .parts import asked_and_answered, chunks, empty, get, head, ok, wire_case
 
 _LINES = {
     "nothing is added to a response of two lines": [],
@@ -189,7 +189,6 @@ CASES = [
             client.sends(get()),
             server.sends(response),
             server.closes(),
-            deviations=hangs_up(1),
         )
         for title, response in _LAST.items()
     ),
