@@ -4,9 +4,12 @@ import re
 from contextlib import closing
 
 import pytest
+from hyperframe.frame import DataFrame, GoAwayFrame, RstStreamFrame, SettingsFrame
 
 from support.transparency.compare import Different, Play
 from support.transparency.context import ADDED, UNTOUCHED
+from support.transparency.ends import Bytes
+from support.transparency.frames import Frames
 from support.transparency.http1.parts import (
     asked_and_answered,
     chunks,
@@ -16,8 +19,9 @@ from support.transparency.http1.parts import (
     post,
     wire_case,
 )
+from support.transparency.http2.parts import LAST, request, response
 from support.transparency.meddler import Meddler
-from support.transparency.script import client, server
+from support.transparency.script import case, client, server
 from support.transparency.stage import DEADLINE, Server, Way, authority
 
 SOON = 0.3
@@ -110,14 +114,57 @@ LINES = {
 }
 
 
+STREAM = (1).to_bytes(4, "big")
+CANCELLED, FAILED = (RstStreamFrame(1, code).serialize() for code in (8, 2))
+GO_AWAY = GoAwayFrame(0, 0, 0).serialize()
+NOTHING_MORE = DataFrame(1, b"", flags=("END_STREAM",)).serialize()
+SETTINGS_ACK = SettingsFrame(0, flags=("ACK",)).serialize()
+
+STREAM_CASES = {
+    "exchange": [client.heads(1, request(), LAST), server.heads(1, response(), LAST)],
+    "bodies": [
+        client.heads(1, request()),
+        client.sends(1, b"up"),
+        server.heads(1, response()),
+        server.sends(1, b"down", LAST),
+    ],
+    "reset": [client.heads(1, request()), client.resets_stream(1, 8)],
+    "connection reset": [client.heads(1, request()), client.resets()],
+}
+
+
+def ended_by_data(data):
+    """Ends a head that is all there is by a frame of data instead."""
+    whole, open_ = b"\x01\x05" + STREAM, b"\x01\x04" + STREAM
+    return data.replace(whole, open_) + NOTHING_MORE if whole in data else data
+
+
+STREAM_MEDDLINGS = {
+    "a head is ended by data": ("exchange", {"down": ended_by_data}),
+    "a pseudo-header is another": ("exchange", {"up": replaced(b"\x82\x86", b"\x83\x86")}),
+    "a status is another": ("exchange", {"down": replaced(STREAM + b"\x88", STREAM + b"\x89")}),
+    "data are changed": ("bodies", {"up": replaced(b"up", b"Up")}),
+    "data wait for more": ("bodies", {"down": held_until(b"down")}),
+    "the end of data is lost": (
+        "bodies",
+        {"down": replaced(b"\x00\x01" + STREAM + b"down", b"\x00\x00" + STREAM + b"down")},
+    ),
+    "the code of a reset is another": ("reset", {"up": replaced(CANCELLED, FAILED)}),
+    "a reset is swallowed": ("reset", {"up": replaced(CANCELLED, b"")}),
+    "a frame is added": ("exchange", {"down": replaced(SETTINGS_ACK, SETTINGS_ACK + GO_AWAY)}),
+    "a reset becomes an end": ("connection reset", {"passes_resets": False}),
+}
+
+
 @pytest.fixture
 def played():
     """Plays a case through a meddler: `played(acts, context, up=...)`."""
 
-    def play(acts, context=UNTOUCHED, deadline=SOON, **meddling):
+    def play(acts, context=UNTOUCHED, deadline=SOON, kind=Bytes, **meddling):
         with closing(Server()) as server, closing(Meddler(server.port, **meddling)) as meddler:
             way = Way("inbound", meddler.port, authority(server.port))
-            Play(server, wire_case("a case", acts, context=context)).over(way, deadline)
+            make = wire_case if kind is Bytes else case
+            Play(server, make("a case", acts, context=context), kind).over(way, deadline)
 
     return play
 
@@ -131,6 +178,17 @@ def test_a_relay_that_changes_nothing_passes(played, acts):
 def test_a_relay_that_changes_something_is_noticed(played, name, meddling):
     with pytest.raises(Different):
         played(CASES[name], **meddling)
+
+
+@pytest.mark.parametrize("acts", STREAM_CASES.values(), ids=STREAM_CASES)
+def test_a_relay_that_changes_no_frame_passes(played, acts):
+    played(acts, deadline=DEADLINE, kind=Frames)
+
+
+@pytest.mark.parametrize(("name", "meddling"), STREAM_MEDDLINGS.values(), ids=STREAM_MEDDLINGS)
+def test_a_relay_that_changes_frames_is_noticed(played, name, meddling):
+    with pytest.raises(Different):
+        played(STREAM_CASES[name], kind=Frames, **meddling)
 
 
 def with_line(line):

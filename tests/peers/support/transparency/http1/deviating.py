@@ -21,6 +21,8 @@ from .parts import (
 
 _FIRST, _SECOND, _THIRD = (get(target=f"/{n}") for n in range(3))
 _POST = post(b"body")
+_WISH = get("Connection: upgrade", "Upgrade: chargen/9")
+_GRANTED = empty("101 Switching Protocols", "Connection: upgrade", "Upgrade: chargen/9")
 _LINES = [f"X-{n}: {n}" for n in range(200)]
 _HALF = get("X: 1")[:-6]
 _AT_HERE = b"http://" + HERE
@@ -67,6 +69,26 @@ CASES = [
         server.sends(ok("N: 1")),
         requests=2,
         deviations=deviates("pipelining", server.instead_sees(0, received=_POST)),
+    ),
+    wire_case(
+        "bytes of another protocol that come with the wish for it wait for the answer",
+        client.sends(_WISH + b"\x00first"),
+        server.sends(_GRANTED),
+        client.sends(b"\xffmore"),
+        deviations=deviates("pipelining", server.instead_sees(0, received=_WISH)),
+    ),
+    wire_case(
+        "requests at once before a half-close are all answered",
+        client.sends(_FIRST + _SECOND),
+        client.half_closes(),
+        server.sends(ok("N: 0")),
+        server.sends(ok("N: 1")),
+        server.closes(),
+        requests=2,
+        deviations=deviates(
+            "pipelining",
+            server.instead_sees((0, 1), received=_FIRST, ended=""),
+        ),
     ),
     wire_case(
         "an empty line behind a body is not part of the next request",

@@ -12,6 +12,16 @@ _BODIES = {
     "a body of DELETE is kept": post(b"why", method="DELETE"),
     "a body of an unknown method is kept": post(b"<q/>", method="REPORT"),
     "a compressed body of a request is kept": post(b"\x1f\x8b\x08\x00", "Content-Encoding: gzip"),
+    "a connection option that names the length strips nothing": post(
+        b"body", "Connection: Content-Length"
+    ),
+    "a connection option that names the framing strips nothing": get(
+        "Connection: transfer-encoding, trailer",
+        "Trailer: X",
+        "Transfer-Encoding: chunked",
+        method="POST",
+    )
+    + chunks(b"ok", trailers=["X: 1"]),
     "a body of version 1.0 is kept": get("Content-Length: 2", method="POST", version="1.0") + b"ok",
     "a body of 1 MiB of a request is kept": post(bytes(range(256)) * 4_096),
     "a body that looks like a request is kept": post(get()),
