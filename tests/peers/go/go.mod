@@ -1,0 +1,3 @@
+module spandrel/makes
+
+go 1.26
