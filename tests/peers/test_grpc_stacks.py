@@ -13,6 +13,7 @@ from support.rpc.meeting import Meeting
 from support.rpc.routes import CALLER, DIRECT, INBOUND, ROUTES, Traces, Ways
 from support.rpc.scenarios import (
     ANSWERED,
+    BROKEN,
     CONTROL,
     DIFFERENT,
     ECHOED,
@@ -35,6 +36,8 @@ from support.waiting import eventually
 SOON = {"OTEL_BSP_SCHEDULE_DELAY": "5"}
 MEMORY = 100 * 1024**2
 """Bytes that a sidecar may have needed at most after everything."""
+
+CANCELLED, INTERNAL, UNAVAILABLE = 1, 13, 14
 
 PAIRS = list(product(NAMES, NAMES))
 
@@ -143,6 +146,24 @@ def test_a_server_that_leaves_gracefully_loses_no_call(pair, route):
         pair.client.go(one[1])
         assert pair.end(MANY, route, *one)["client"]["received"]["count"] == 2
     pair.server.stop(port, graceful=False)
+
+
+@every_pair
+@every_route
+def test_a_server_that_breaks_off_is_unavailable_to_the_client(pair, route):
+    pair = replace(pair, app=f"leaving-{pair.app}")
+    pair.server.serve(pair.port)
+    call, asked = pair.begin(BROKEN, route)
+    pair.client.told(asked)
+    pair.server.stop(pair.port, graceful=False)
+    report = pair.client.report(asked)
+    codes = {UNAVAILABLE}
+    if route == DIRECT and pair.client.name == "js":
+        # What Node makes of the end of a connection is not always the same.
+        codes |= {CANCELLED, INTERNAL}
+    assert report["code"] in codes, report
+    assert report["received"]["count"] == 1
+    pair.traces.expect(call, {"rpc.response.status_code": ["UNAVAILABLE"]})
 
 
 @to_go

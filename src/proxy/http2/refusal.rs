@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use h2::server::SendResponse;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::Fault;
@@ -15,8 +15,7 @@ pub(super) fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, f
     let headers = response.headers_mut();
     let body = if exchange.is_grpc() {
         headers.insert("content-type", HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from(reply.grpc));
-        headers.insert("grpc-message", HeaderValue::from_static(reply.message));
+        headers.extend(grpc_status(fault));
         Bytes::new()
     } else {
         *response.status_mut() =
@@ -32,4 +31,13 @@ pub(super) fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, f
         stream.send_data(body, true).ok();
     }
     exchange.end();
+}
+
+/// The lines that tell a gRPC client what failed.
+pub(super) fn grpc_status(fault: Fault) -> HeaderMap {
+    let reply = fault.reply();
+    HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), HeaderValue::from(reply.grpc)),
+        (HeaderName::from_static("grpc-message"), HeaderValue::from_static(reply.message)),
+    ])
 }

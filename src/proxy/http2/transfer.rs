@@ -13,6 +13,7 @@ use http::{HeaderMap, Response};
 
 use super::guard::Watched;
 use super::pump::{Broken, Ended, Pump, is_too_large};
+use super::refusal::grpc_status;
 use super::{message, upstreams};
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::proxy::Limits;
@@ -93,6 +94,11 @@ impl Transfer<'_> {
         let reason_up = reason.unwrap_or(Reason::CANCEL);
         self.to_upstream.send_reset(reason_up);
         match (self.down, reason) {
+            (Some((_, mut to_downstream)), None) if self.exchange.is_grpc() && is_lost(fault) => {
+                self.exchange.grpc_status(fault.reply().grpc);
+                // A caller that is gone needs no answer.
+                to_downstream.send_trailers(grpc_status(fault)).ok();
+            }
             (None, None) => return Err(Unfinished::Unanswered(fault, self.respond)),
             (None, Some(reason)) => self.respond.send_reset(reason),
             (Some((_, mut to_downstream)), reason) => {
@@ -195,8 +201,11 @@ impl Transfer<'_> {
             }
             Poll::Ready(Err(Broken::TooLarge)) => Err(Failure::too_large(Fault::upstream)),
             Poll::Ready(Err(Broken::Source(error))) => {
-                let reason = error.reason().unwrap_or(Reason::INTERNAL_ERROR);
-                Err(Failure::reset(upstreams::fault(&error), reason))
+                let fault = upstreams::fault(&error);
+                if self.exchange.is_grpc() && !error.is_reset() && is_lost(fault) {
+                    return Err(Failure { fault, reason: None });
+                }
+                Err(Failure::reset(fault, error.reason().unwrap_or(Reason::INTERNAL_ERROR)))
             }
             Poll::Ready(Err(Broken::Destination(error))) => {
                 Err(Failure::cancelled(error.reason().unwrap_or(Reason::CANCEL)))
@@ -249,6 +258,12 @@ impl Transfer<'_> {
         };
         Poll::Ready(Failure { fault, reason: None })
     }
+}
+
+/// Whether the connection to the upstream is gone. To clients of gRPC that is `UNAVAILABLE`, which
+/// no code of a reset means to them once there has been a head: they are told by trailers.
+const fn is_lost(fault: Fault) -> bool {
+    matches!(fault.kind, Kind::ConnectionClosed | Kind::ConnectionReset)
 }
 
 /// How the messages of a response are packed, as far as we can look into it.

@@ -382,6 +382,8 @@ UNSERVED = Scenario(
     "unserved", "unary", [["send", 1, 10]], code=14, method="/peers.v1.Steps/Unary", is_local=True
 )
 """A call that nobody is there to answer."""
+BROKEN = Scenario("broken off", "both", [["ping", 1, 10], ["tell"]], [["ping", 1], ["hold"]])
+"""A call whose server goes away in the middle of it."""
 FLOOD = (10_000, 64 * 1024)
 FLOOD_DOWN = Scenario(
     "a stalled client",
