@@ -186,12 +186,20 @@ def test_a_websocket_over_http_2_reaches_hypercorn(sidecar, echo):
 def test_node_finds_no_difference_between_node_and_node_behind_spandrel(sidecar, node):
     proxy = sidecar(node.port)
     direct = connect("extended", f"http://{HOST}:{node.port}", "hello")
-    assert direct == {"status": 200, "data": "hello", "code": 0, "protocol": "websocket", "path": "/chat"}
+    assert direct == {
+        "status": 200,
+        "data": "hello",
+        "code": 0,
+        "protocol": "websocket",
+        "path": "/chat",
+    }
     assert connect("extended", f"http://{HOST}:{proxy.inbound}", "hello") == direct
     proxy.span()
 
 
-def test_the_outbound_side_offers_it_once_an_upstream_takes_it_and_asks_only_such(sidecar, origin, web):
+def test_the_outbound_side_offers_it_once_an_upstream_takes_it_and_asks_only_such(
+    sidecar, origin, web
+):
     takes, does_not = origin(), origin(first=settings())
     proxy = sidecar(web.port)
     with RawClient(proxy.outbound) as client:

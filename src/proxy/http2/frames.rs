@@ -22,8 +22,8 @@ use super::streams::{Closed, Ends, Streams};
 
 /// What a client says before its first frame.
 const PREFACE: usize = 24;
-/// How many notes on fields that must not be indexed wait to be asked for.
-const MAX_NOTES: usize = 1_024;
+/// How many notes on fields that must not be indexed are kept.
+const MAX_NOTES: usize = 256;
 
 /// Who sends the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,19 +212,10 @@ impl Frames {
         count
     }
 
-    /// The names of the fields of `stream` that must not be indexed, in what came of it so far.
-    pub(super) fn take_sensitive(&mut self, stream: u32) -> Vec<Rc<[u8]>> {
-        if self.notes.is_empty() {
-            return Vec::new();
-        }
-        let mut taken = Vec::new();
-        self.notes.retain(|(noted, name)| {
-            if *noted == stream {
-                taken.push(Rc::clone(name));
-            }
-            *noted != stream
-        });
-        taken
+    /// The names of the fields of `stream` that must not be indexed, in whatever came of it lately:
+    /// one that need not be kept secret may be all the same.
+    pub(super) fn sensitive(&self, stream: u32) -> impl Iterator<Item = &[u8]> {
+        self.notes.iter().filter(move |note| note.0 == stream).map(|note| &*note.1)
     }
 
     /// What holds for every frame, wherever it belongs.
@@ -456,4 +447,126 @@ impl Frames {
 fn is_answer(block: &Block, is_last: bool) -> bool {
     let is_odd = block.status.is_some_and(|status| status == 101 || status < 200 && is_last);
     !block.has_request && !is_odd
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+
+    const BOUNDS: Bounds = Bounds { block: 1 << 20, continuations: 8, streams: 8 };
+    const FIRST: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    /// What passes of `input` when it comes in pieces of `size`, what is sent, and how it ends.
+    fn run(peer: Peer, input: &[u8], size: usize) -> (Vec<u8>, Vec<u8>, Option<Reason>) {
+        let (mut frames, mut held, mut passed) =
+            (Frames::new(peer, BOUNDS), Vec::new(), Vec::new());
+        for piece in input.chunks(size) {
+            held.extend_from_slice(piece);
+            loop {
+                match frames.step(&held) {
+                    Ok(Step::Wait) => break,
+                    Ok(Step::Pass(count)) => passed.extend(held.drain(..count)),
+                    Ok(Step::Replace(count)) => {
+                        held.drain(..count);
+                        passed.extend(frames.take_instead());
+                    }
+                    Err(reason) => return (passed, take(frames.replies()), Some(reason)),
+                }
+            }
+        }
+        (passed, take(frames.replies()), None)
+    }
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        push_frame(&mut out, kind, flags, stream, payload);
+        out
+    }
+
+    const REQUEST: &[u8] = &[0x82, 0x86, 0x84, 0x41, 1, b'a'];
+    const BAD: &[u8] = &[0x82, 0x86, 0x84, 0x40, 1, b'A', 1, b'v'];
+
+    fn frames() -> impl Strategy<Value = Vec<u8>> {
+        let payload = prop_oneof![
+            vec(any::<u8>(), 0..20),
+            proptest::strategy::Just(REQUEST.to_vec()),
+            proptest::strategy::Just(BAD.to_vec()),
+        ];
+        (0_u8..11, any::<u8>(), 0_u32..6, payload)
+            .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload))
+    }
+
+    #[test]
+    fn a_well_formed_connection_passes_byte_for_byte() {
+        let input = [
+            FIRST.to_vec(),
+            frame(HEADERS, END_HEADERS, 1, REQUEST),
+            frame(DATA, 0, 1, b"data"),
+            frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x40, 1, b't', 1, b'v']),
+            frame(HEADERS, END_HEADERS | END_STREAM | PADDED, 3, b"\x02\x82\x86\x84\0\0"),
+            frame(WINDOW_UPDATE, 0, 3, &[0, 0, 1, 0]),
+            frame(PING, 0, 0, &[7; 8]),
+            frame(RST_STREAM, 0, 3, &[0, 0, 0, 8]),
+            frame(0xfa, 0, 9, b"unknown"),
+        ]
+        .concat();
+        assert_eq!(run(Peer::Client, &input, input.len()), (input.clone(), Vec::new(), None));
+    }
+
+    #[test]
+    fn a_malformed_request_goes_on_as_one_that_is_reset_and_keeps_its_stream() {
+        let input = [FIRST, &frame(HEADERS, END_HEADERS, 1, BAD)].concat();
+        let (passed, replies, failure) = run(Peer::Client, &input, 5);
+        assert!(passed.ends_with(b"connection\x01x"), "{passed:?}");
+        assert_eq!((replies, failure), (Vec::new(), None));
+    }
+
+    #[test]
+    fn data_nobody_waits_for_is_taken_away_and_its_window_given_back() {
+        let input = [
+            FIRST,
+            &frame(HEADERS, END_HEADERS | END_STREAM, 1, REQUEST),
+            &frame(DATA, 0, 1, b"late"),
+        ]
+        .concat();
+        let (passed, replies, failure) = run(Peer::Client, &input, 1);
+        let reset = frame(RST_STREAM, 0, 1, &[0, 0, 0, 5]);
+        assert!(passed.ends_with(&reset));
+        assert_eq!(replies, [reset, frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 4])].concat());
+        assert_eq!(failure, None);
+    }
+
+    #[test]
+    fn trailers_with_a_status_are_condemned_and_a_head_is_not() {
+        let head = frame(HEADERS, END_HEADERS, 1, &[0x88]);
+        let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88]);
+        let input = [head.clone(), trailers].concat();
+        let (passed, ..) = run(Peer::Server, &input, input.len());
+        assert!(passed.starts_with(&head) && passed.ends_with(b"connection\x01x"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_becomes_of_frames_does_not_depend_on_how_they_are_cut(
+            frames in vec(frames(), 0..12), size in 1_usize..40, is_client in any::<bool>(),
+        ) {
+            let peer = if is_client { Peer::Client } else { Peer::Server };
+            let start = if is_client { FIRST } else { b"" };
+            let input = [start, &frames.concat()].concat();
+            let (passed, replies, failure) = run(peer, &input, input.len().max(1));
+            let (other, other_replies, other_failure) = run(peer, &input, size);
+            assert_eq!((replies, failure), (other_replies, other_failure));
+            // A frame that goes on as it comes may be under way when the connection fails.
+            let common = passed.len().min(other.len());
+            assert_eq!(passed.get(..common), other.get(..common));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..200), size in 1_usize..40) {
+            run(Peer::Client, &[FIRST, &bytes].concat(), size);
+            run(Peer::Server, &bytes, size);
+        }
+    }
 }

@@ -133,8 +133,8 @@ impl Watched {
 
     /// Marks the fields that the peer said must never be indexed (RFC 7541, section 7.1.3).
     pub fn mark(&self, stream: h2::StreamId, headers: &mut HeaderMap) {
-        for name in self.0.borrow_mut().frames.take_sensitive(stream.as_u32()) {
-            if let Ok(name) = HeaderName::from_bytes(&name)
+        for name in self.0.borrow().frames.sensitive(stream.as_u32()) {
+            if let Ok(name) = HeaderName::from_bytes(name)
                 && let http::header::Entry::Occupied(mut values) = headers.entry(name)
             {
                 values.iter_mut().for_each(|value| value.set_sensitive(true));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::guard::{Guard, Watched};
@@ -27,9 +27,9 @@ const MAX_UPSTREAMS: usize = 8;
 pub struct Upstreams {
     conn: Rc<Conn>,
     held: RefCell<Vec<Held>>,
-    /// Connections that are being made; other streams wait for them and share what becomes of
-    /// them, the failure too.
-    attempts: RefCell<Vec<(Authority, watch::Receiver<Attempt>)>>,
+    /// Connections that are being made; other streams wait for them in the order they came, and
+    /// share what becomes of them, the failure too.
+    attempts: RefCell<Vec<(Authority, Vec<oneshot::Sender<Attempt>>)>>,
     extended: Rc<Extended>,
 }
 
@@ -40,8 +40,8 @@ struct Extended {
     changed: Notify,
 }
 
-/// What has become of an attempt to connect: nothing yet, a connection that is held, or a failure.
-type Attempt = Option<Result<(), Fault>>;
+/// What has become of an attempt to connect: a connection that is held, or a failure.
+type Attempt = Result<(), Fault>;
 
 #[derive(Clone, Debug)]
 struct Held {
@@ -110,19 +110,25 @@ impl Upstreams {
             if let Some(ready) = self.ready_held(target).await {
                 return Ok(ready);
             }
-            let running = self.attempts.borrow().iter().find(|(t, _)| t == target).cloned();
-            let Some((_, mut attempt)) = running else {
+            let Some(attempt) = self.join(target) else {
                 self.attempt(target).await?;
                 let ready = self.ready_held(target).await;
                 return ready.ok_or(Fault::upstream(Kind::ConnectionClosed));
             };
             // A stream that gave up half way leaves no outcome, and the next one tries.
-            if let Ok(outcome) = attempt.wait_for(Option::is_some).await
-                && let Some(Err(fault)) = *outcome
-            {
-                return Err(fault);
+            if let Ok(outcome) = attempt.await {
+                outcome?;
             }
         }
+    }
+
+    /// What becomes of the attempt that runs, if there is one.
+    fn join(&self, target: &Authority) -> Option<oneshot::Receiver<Attempt>> {
+        let mut attempts = self.attempts.borrow_mut();
+        let (_, waiting) = attempts.iter_mut().find(|(t, _)| t == target)?;
+        let (tell, told) = oneshot::channel();
+        waiting.push(tell);
+        Some(told)
     }
 
     /// Makes a connection, for all streams that want one.
@@ -130,11 +136,13 @@ impl Upstreams {
     /// # Errors
     /// When the target cannot be reached or does not speak HTTP/2.
     pub async fn attempt(&self, target: &Authority) -> Result<(), Fault> {
-        let (tell, attempt) = watch::channel(None);
-        self.attempts.borrow_mut().push((target.clone(), attempt));
-        let _running = Running { upstreams: self, target };
+        self.attempts.borrow_mut().push((target.clone(), Vec::new()));
+        let running = Running { upstreams: self, target };
         let result = self.connect(target).await;
-        tell.send_replace(Some(result));
+        for waiting in running.end() {
+            // Who gave up meanwhile does not hear of it.
+            waiting.send(result).ok();
+        }
         result
     }
 
@@ -214,9 +222,18 @@ struct Running<'a> {
     target: &'a Authority,
 }
 
+impl Running<'_> {
+    /// Ends it, and gives those that wait for it.
+    fn end(&self) -> Vec<oneshot::Sender<Attempt>> {
+        let mut attempts = self.upstreams.attempts.borrow_mut();
+        let at = attempts.iter().position(|(target, _)| target == self.target);
+        at.map(|at| attempts.swap_remove(at).1).unwrap_or_default()
+    }
+}
+
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.upstreams.attempts.borrow_mut().retain(|(target, _)| target != self.target);
+        self.end();
     }
 }
 

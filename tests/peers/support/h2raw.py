@@ -221,8 +221,8 @@ def name(code):
 class RawOrigin:
     """A server of HTTP/2 that keeps what it gets, and answers by a script of bytes.
 
-    `script(stream, fields)` gives the frames that answer a request once it has ended, or None for an
-    ordinary answer.
+    `script(stream, fields)` gives the frames that answer a request once it has ended, or None for
+    an ordinary answer. An eager origin answers once the head has come.
     """
 
     def __init__(self, loop, script=lambda stream, fields: None, first=b"", eager=False):
@@ -253,9 +253,7 @@ class RawOrigin:
 
     def resets(self):
         """The codes of the resets that came, by stream."""
-        return {
-            f[1]: name(struct.unpack(">I", f[3])[0]) for f in self.frames if f[0] == RST_STREAM
-        }
+        return {f[1]: name(struct.unpack(">I", f[3])[0]) for f in self.frames if f[0] == RST_STREAM}
 
     async def _start(self):
         server = await asyncio.start_server(self._handle, HOST, 0)
@@ -274,7 +272,7 @@ class RawOrigin:
             writer.close()
 
     async def _serve(self, reader, writer):
-        decoder, gathered, heads = Decoder(), b"", {}
+        decoder, gathered, heads, ending = Decoder(), b"", {}, set()
         decoder.max_header_list_size = 1 << 24
         while True:
             raw = await reader.readexactly(9)
@@ -294,8 +292,10 @@ class RawOrigin:
                     fields, gathered = decoder.decode(gathered, raw=True), b""
                     self.requests += [] if stream in heads else [fields]
                     heads.setdefault(stream, fields)
-            ends = kind in (HEADERS, DATA) and flags & END_STREAM
+            if kind in (HEADERS, DATA) and flags & END_STREAM:
+                ending.add(stream)
             is_head = kind in (HEADERS, CONTINUATION) and flags & END_HEADERS
+            ends = stream in ending and (is_head or kind == DATA)
             if is_head if self._eager else ends:
                 answer = self._script(stream, heads[stream])
                 writer.write(ordinary(stream) if answer is None else answer)

@@ -29,7 +29,10 @@ class NodeApp:
 
     def __init__(self):
         self._process = subprocess.Popen(
-            _command("serve"), cwd=FOLDER, env=os.environ | {"no_proxy": "*"}, stdout=subprocess.PIPE
+            _command("serve"),
+            cwd=FOLDER,
+            env=os.environ | {"no_proxy": "*"},
+            stdout=subprocess.PIPE,
         )
         self.port = int(self._process.stdout.readline())
 
