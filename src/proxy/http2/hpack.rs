@@ -420,7 +420,8 @@ fn status(name: &[u8], value: &[u8]) -> Option<u16> {
 }
 
 fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    matches!(byte, b'a'..=b'z' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'_' | b'.')
+        || b"!#$%&'*+^`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -23,32 +23,44 @@ const MAX_PADDING: u8 = 7;
 
 static READER: LazyLock<Reader> = LazyLock::new(Reader::build);
 
-/// Appends what `coded` stands for to `out`; `None` when it stands for nothing.
+/// Puts what `coded` stands for into `out`; `None` when it stands for nothing.
 pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let reader = &*READER;
-    let mut node = 0;
+    // Four bits are at most one byte. All are written, and those that are none written over: what
+    // comes next cannot be foretold, and a processor that guesses wrong loses more.
+    out.clear();
+    out.resize(2 * coded.len() + 1, 0);
+    let (mut node, mut count, mut is_wrong) = (0_u8, 0, 0);
     for byte in coded {
         for nibble in [byte >> 4, byte & 15] {
             let step = reader.steps.get(usize::from(node))?.get(usize::from(nibble))?;
-            let Step::Go { to, byte } = *step else { return None };
-            out.extend(byte);
-            node = to;
+            if let Some(place) = out.get_mut(count) {
+                *place = step.byte;
+            }
+            count += usize::from(step.count);
+            is_wrong |= step.is_wrong;
+            node = step.to;
         }
     }
-    reader.may_end.get(usize::from(node)).copied().unwrap_or_default().then_some(())
+    out.truncate(count);
+    let may_end = reader.may_end.get(usize::from(node)).copied().unwrap_or_default();
+    (may_end && is_wrong == 0).then_some(())
 }
 
-/// What four bits lead to from a node of the tree.
-#[derive(Clone, Copy)]
-enum Step {
-    /// Another node; on the way at most one byte came to its end, as none is shorter than 5 bits.
-    Go { to: u8, byte: Option<u8> },
-    /// The end of the string within the string.
-    Never,
+/// What four bits lead to from a node of the tree: another node, and on the way at most one byte
+/// that came to its end, as none is shorter than 5 bits.
+#[derive(Clone, Copy, Default)]
+struct Step {
+    to: u8,
+    byte: u8,
+    /// How many bytes came to their end.
+    count: u8,
+    /// 1 if this was the end of the string within the string.
+    is_wrong: u8,
 }
 
 struct Reader {
-    steps: Vec<[Step; 16]>,
+    steps: Box<[[Step; 16]; 256]>,
     /// The nodes where what was read since the last byte can be padding.
     may_end: Vec<bool>,
 }
@@ -63,14 +75,12 @@ enum Branch {
 impl Reader {
     fn build() -> Self {
         let tree = tree();
-        let steps = (0..tree.len()).map(|node| {
-            let mut steps = [Step::Never; 16];
-            for (nibble, step) in (0_u8..).zip(&mut steps) {
-                *step = walk(&tree, u8::try_from(node).unwrap_or_default(), nibble);
+        let mut steps = Box::new([[Step::default(); 16]; 256]);
+        for (node, steps) in (0..=u8::MAX).zip(steps.iter_mut()) {
+            for (nibble, step) in (0_u8..).zip(steps) {
+                *step = walk(&tree, node, nibble);
             }
-            steps
-        });
-        let steps = steps.collect();
+        }
         let mut may_end = vec![false; tree.len()];
         let mut node = 0;
         for _ in 0..=MAX_PADDING {
@@ -124,19 +134,19 @@ fn insert(tree: &mut Tree, code: u32, bits: u8, symbol: u16) {
 }
 
 fn walk(tree: &Tree, from: u8, nibble: u8) -> Step {
-    let (mut to, mut byte) = (from, None);
+    let mut step = Step { to: from, ..Step::default() };
     for at in (0..4).rev() {
         let bit = usize::from(nibble >> at & 1 == 1);
-        match tree.get(usize::from(to)).and_then(|node| node.get(bit)) {
-            Some(Some(Branch::Node(next))) => to = *next,
+        match tree.get(usize::from(step.to)).and_then(|node| node.get(bit)) {
+            Some(Some(Branch::Node(next))) => step.to = *next,
             Some(Some(Branch::Symbol(symbol))) if *symbol != END => {
-                byte = u8::try_from(*symbol).ok();
-                to = 0;
+                step.byte = u8::try_from(*symbol).unwrap_or_default();
+                (step.to, step.count) = (0, 1);
             }
-            _ => return Step::Never,
+            _ => step.is_wrong = 1,
         }
     }
-    Step::Go { to, byte }
+    step
 }
 
 #[cfg(test)]
@@ -168,5 +178,14 @@ mod tests {
     #[test]
     fn the_end_of_a_string_is_never_written_out() {
         assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), None);
+    }
+
+    #[test]
+    fn codes_of_any_length_are_read() {
+        // `\r` has 30 bits, `<` has 15, `\0` has 13, `0` has 5.
+        assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xf7]).as_deref(), Some("\r"));
+        assert_eq!(decoded(&[0xff, 0xf8, 0x0f]).as_deref(), Some("<0"));
+        assert_eq!(decoded(&[0xff, 0xc7]).as_deref(), Some("\0"));
     }
 }

@@ -25,6 +25,10 @@ class EchoApp:
         """The headers of the request for a path, as pairs of bytes, and its HTTP version."""
         return self._headers[path]
 
+    def paths(self):
+        """The paths that were asked for."""
+        return set(self._headers)
+
     def close(self):
         """Ends the application."""
         self._loop.call(self._ended.set)
