@@ -1,5 +1,6 @@
 """RFC 9113 to the letter: what a raw client gets, frame by frame, and what the application sees."""
 
+import socket
 from contextlib import closing
 
 import pytest
@@ -10,7 +11,9 @@ from hyperframe.frame import GoAwayFrame, PingFrame, RstStreamFrame, SettingsFra
 from support.h2raw import (
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     PING,
+    PREFACE,
     RawClient,
     RawOrigin,
     frame,
@@ -19,6 +22,7 @@ from support.h2raw import (
     request,
     settings,
 )
+from support.ports import HOST
 from support.rfc9113 import TABLE, Answered
 from support.waiting import eventually
 
@@ -166,6 +170,19 @@ def test_a_connection_error_names_the_last_stream_that_was_looked_at(proxy):
         away = client.until(lambda found: isinstance(found, GoAwayFrame))[-1]
         assert (away.last_stream_id, name(away.error_code)) == (5, "PROTOCOL_ERROR")
         assert client.read() is None
+
+
+def test_who_goes_on_sending_still_reads_why_it_was_ended(proxy):
+    wrong = frame(PING, 0, 3, b"12345678") + bytes(1 << 18)
+    with socket.create_connection((HOST, proxy.inbound), timeout=10) as client:
+        client.sendall(PREFACE + settings() + wrong)
+        said = b""
+        while data := client.recv(65_536):
+            said += data
+        # It is not reset for what it has not been told in time not to send.
+        for _ in range(8):
+            client.sendall(bytes(1 << 16))
+    assert said.endswith(frame(GOAWAY, 0, 0, bytes(7) + b"\x01"))
 
 
 def test_fields_that_must_not_be_indexed_stay_so(proxy, origin):

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use h2::Reason;
 use http::{HeaderMap, HeaderName};
@@ -12,12 +13,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{CONTINUATION, HEAD, MAX_PAYLOAD};
 use super::frames::{Bounds, Frames, Peer, Step};
+use crate::net::idle::Deadline;
 use crate::net::wire::Wire;
 use crate::proxy::Limits;
 
 /// How many bytes that have not gone on are held: a frame that must be seen whole, and more.
 const HELD: usize = 2 * (HEAD + MAX_PAYLOAD);
 
+/// How long a peer whose connection failed may go on sending, so that it sees why.
+const LINGER: Duration = Duration::from_secs(1);
 /// The end of a block of fields that never began: `h2` ends the connection over it.
 const NONSENSE: &[u8] = &[0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1];
 
@@ -33,6 +37,8 @@ pub struct Guard {
     is_replying: bool,
     /// Who waits for our own frames to go out before it reads on.
     reader: Option<Waker>,
+    /// How long a peer that broke the rules is still heard out.
+    linger: Deadline,
     watched: Watched,
 }
 
@@ -45,6 +51,7 @@ struct Seen {
     frames: Frames,
     /// Why the connection must end.
     failure: Option<Reason>,
+    has_failed: bool,
     /// Whether all that has come has gone on.
     is_waiting: bool,
     is_raw: bool,
@@ -72,7 +79,8 @@ impl Guard {
             streams: usize::try_from(limits.streams).unwrap_or(usize::MAX).saturating_add(ENDING),
         };
         let frames = Frames::new(peer, bounds);
-        let seen = Seen { frames, failure: None, is_waiting: false, is_raw: false };
+        let seen =
+            Seen { frames, failure: None, has_failed: false, is_waiting: false, is_raw: false };
         let watched = Watched(Rc::new(RefCell::new(seen)));
         let guard = Self {
             wire,
@@ -81,6 +89,7 @@ impl Guard {
             given: 0,
             is_replying: false,
             reader: None,
+            linger: Deadline::default(),
             watched: watched.clone(),
         };
         (guard, watched)
@@ -161,7 +170,7 @@ impl AsyncRead for Guard {
                 return Poll::Ready(Ok(()));
             }
             let seen = &mut *this.watched.0.borrow_mut();
-            if seen.failure.is_some() {
+            if seen.has_failed {
                 // Who drives the connection looks at the failure next, and ends it.
                 return Poll::Pending;
             }
@@ -187,7 +196,10 @@ impl AsyncRead for Guard {
                     seen.is_waiting = filled.is_pending();
                     ready!(filled)?;
                 }
-                Err(reason) if seen.frames.peer() == Peer::Client => seen.failure = Some(reason),
+                Err(reason) if seen.frames.peer() == Peer::Client => {
+                    seen.failure = Some(reason);
+                    seen.has_failed = true;
+                }
                 // `h2` ends the connection to a server by itself, when it gets what it cannot take.
                 Err(_) => {
                     seen.is_raw = true;
@@ -254,6 +266,19 @@ impl AsyncWrite for Guard {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
         self.wire.shut_down(cx);
-        Poll::Ready(Ok(()))
+        if !self.watched.0.borrow().has_failed {
+            return Poll::Ready(Ok(()));
+        }
+        // Closing at once would make the kernel send a reset, which may overtake our last words.
+        self.linger.set(LINGER);
+        loop {
+            let unwanted = self.wire.buffer.filled().len();
+            self.wire.buffer.consume(unwanted);
+            match self.wire.poll_fill(cx, HELD) {
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return self.linger.poll_expired(cx).map(Ok),
+            }
+        }
     }
 }

@@ -240,8 +240,7 @@ class RawOrigin:
 
     def close(self):
         """Ends the server."""
-        self._loop.call(self._server.close)
-        self._loop.call(lambda: [writer.close() for writer in self._writers])
+        self._loop.run(self._stop())
 
     def send(self, data):
         """Sends bytes over its newest connection."""
@@ -258,6 +257,16 @@ class RawOrigin:
     async def _start(self):
         server = await asyncio.start_server(self._handle, HOST, 0)
         return server, server.sockets[0].getsockname()[1]
+
+    async def _stop(self):
+        # A connection that is about to be accepted has its turn: asyncio would leave it open.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _handle(self, reader, writer):
         self.connections += 1
