@@ -31,6 +31,8 @@ pub struct Guard {
     wire: Wire,
     /// How many bytes of the wire's buffer go on as they are.
     passing: usize,
+    /// What becomes of the bytes behind these, where it is known already.
+    behind: Option<Result<Step, Reason>>,
     instead: Vec<u8>,
     given: usize,
     /// Whether a frame of our own is on its way out, and must end before another begins.
@@ -85,6 +87,7 @@ impl Guard {
         let guard = Self {
             wire,
             passing: 0,
+            behind: None,
             instead: Vec::new(),
             given: 0,
             is_replying: false,
@@ -111,6 +114,24 @@ impl Guard {
         self.wire.buffer.consume(count);
         self.passing -= count;
         count > 0
+    }
+}
+
+impl Seen {
+    /// How much of `filled` goes on as it is, of which `count` bytes are known to, and what becomes
+    /// of the rest where that can be told.
+    fn look_on(
+        &mut self,
+        filled: &[u8],
+        mut count: usize,
+    ) -> (usize, Option<Result<Step, Reason>>) {
+        loop {
+            match self.frames.step(filled.get(count..).unwrap_or_default()) {
+                Ok(Step::Pass(more)) => count += more,
+                Ok(Step::Wait) => return (count, None),
+                step => return (count, Some(step)),
+            }
+        }
     }
 }
 
@@ -175,13 +196,16 @@ impl AsyncRead for Guard {
                 return Poll::Pending;
             }
             let filled = this.wire.buffer.filled();
-            let step = match seen.is_raw {
-                true if filled.is_empty() => Ok(Step::Wait),
-                true => Ok(Step::Pass(filled.len())),
-                false => seen.frames.step(filled),
+            let step = match this.behind.take() {
+                Some(step) => step,
+                None if seen.is_raw && filled.is_empty() => Ok(Step::Wait),
+                None if seen.is_raw => Ok(Step::Pass(filled.len())),
+                None => seen.frames.step(filled),
             };
             match step {
-                Ok(Step::Pass(count)) => this.passing = count,
+                Ok(Step::Pass(count)) if seen.is_raw => this.passing = count,
+                // `h2` takes many frames at once faster than one by one.
+                Ok(Step::Pass(count)) => (this.passing, this.behind) = seen.look_on(filled, count),
                 Ok(Step::Replace(count)) => {
                     this.wire.buffer.consume(count);
                     this.instead = seen.frames.take_instead();

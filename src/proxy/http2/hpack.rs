@@ -101,13 +101,35 @@ pub(super) struct Fields {
 }
 
 /// A field of the table.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     name: Name,
     size: usize,
+    known: Known,
+}
+
+/// What is to be known of a field besides its name.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    class: Class,
     /// The value, where it is the status of a response.
     status: Option<u16>,
     is_valid: bool,
+}
+
+/// What a field is for, as far as its value depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Authority,
+    Method,
+    Path,
+    Protocol,
+    Scheme,
+    Status,
+    /// A pseudo-field that there is not.
+    Unknown,
+    /// No pseudo-field.
+    Ordinary,
 }
 
 #[derive(Clone, Debug)]
@@ -150,9 +172,9 @@ impl Fields {
             let start = rest.at;
             match first {
                 0b1000_0000.. => {
-                    let entry = self.entry(rest.integer(7)?)?;
-                    block.see(&entry.name, entry.status);
-                    is_valid &= entry.is_valid;
+                    let (_, known) = find(&self.table, rest.integer(7)?)?;
+                    block.see(known);
+                    is_valid &= known.is_valid;
                 }
                 0b0010_0000..0b0100_0000 if is_first => {
                     self.resize(rest.integer(5)?)?;
@@ -160,13 +182,18 @@ impl Fields {
                 }
                 0b0010_0000..0b0100_0000 => return Err(Broken),
                 _ => {
-                    let field = self.literal(&mut rest, first, &mut block)?;
-                    if !field.is_valid {
+                    let field = self.literal(&mut rest, first)?;
+                    block.see(field.known);
+                    if first & 0b1111_0000 == 0b0001_0000 && block.sensitive.len() < MAX_SENSITIVE {
+                        block.sensitive.push(field.name.as_bytes().into());
+                    }
+                    if !field.known.is_valid {
                         is_valid = false;
                         rewrite.replace(start..rest.at, first, &field)?;
                     }
                     if first & 0b0100_0000 != 0 {
-                        self.insert(field.into_entry());
+                        let entry = field.to_entry();
+                        self.insert(entry);
                     }
                 }
             }
@@ -178,38 +205,25 @@ impl Fields {
         Ok(block)
     }
 
-    fn literal(
-        &mut self,
-        rest: &mut Rest<'_>,
+    fn literal<'a, 'b: 'a>(
+        &'a mut self,
+        rest: &mut Rest<'b>,
         first: u8,
-        block: &mut Block,
-    ) -> Result<Literal, Broken> {
+    ) -> Result<Literal<'a>, Broken> {
         let index = rest.integer(if first & 0b0100_0000 == 0 { 4 } else { 6 })?;
-        let (name, is_name_valid) = if index == 0 {
-            let name = rest.string(&mut self.name)?;
-            (Name::Literal(name.into()), is_name(name))
+        let (name, class, is_name_valid) = if index == 0 {
+            let name = rest.string()?.text(&mut self.name)?;
+            let class = Class::of(name);
+            (NameOf::New(name), class, class.is_called(name))
         } else {
-            let entry = self.entry(index)?;
+            let (name, known) = find(&self.table, index)?;
             // The name alone may be valid where the value was not, but who can tell any more.
-            (entry.name, entry.is_valid)
+            (name, known.class, known.is_valid)
         };
-        let value = rest.string(&mut self.value)?;
-        let is_valid = is_name_valid && is_value(name.as_bytes(), value);
-        let status = status(name.as_bytes(), value);
-        block.see(&name, status);
-        if first & 0b1111_0000 == 0b0001_0000 && block.sensitive.len() < MAX_SENSITIVE {
-            block.sensitive.push(name.as_bytes().into());
-        }
-        Ok(Literal { name, value: value.len(), status, is_valid })
-    }
-
-    fn entry(&self, index: usize) -> Result<Entry, Broken> {
-        let at = index.checked_sub(1).ok_or(Broken)?;
-        if let Some(name) = STATIC.get(at) {
-            let status = STATUSES.get(at.wrapping_sub(FIRST_STATUS)).copied();
-            return Ok(Entry { name: Name::Static(name), size: 0, status, is_valid: true });
-        }
-        self.table.get(at - STATIC.len()).cloned().ok_or(Broken)
+        let value = class.look_at(rest.string()?, &mut self.value)?;
+        let is_valid = is_name_valid && value.is_valid;
+        let known = Known { class, status: value.status, is_valid };
+        Ok(Literal { name, value: value.length, known })
     }
 
     fn resize(&mut self, size: usize) -> Result<(), Broken> {
@@ -236,37 +250,64 @@ impl Fields {
     }
 }
 
-/// A field that is not, or not all, in the table.
-struct Literal {
-    name: Name,
-    /// The length of its value.
-    value: usize,
-    status: Option<u16>,
-    is_valid: bool,
+/// The entry of an index: its name, and what else is known of it.
+fn find(table: &VecDeque<Entry>, index: usize) -> Result<(NameOf<'_>, Known), Broken> {
+    let at = index.checked_sub(1).ok_or(Broken)?;
+    if let Some(name) = STATIC.get(at) {
+        let status = STATUSES.get(at.wrapping_sub(FIRST_STATUS)).copied();
+        let known = Known { class: Class::of_static(at), status, is_valid: true };
+        return Ok((NameOf::Static(name), known));
+    }
+    let entry = table.get(at - STATIC.len()).ok_or(Broken)?;
+    let name = match &entry.name {
+        Name::Static(name) => NameOf::Static(name),
+        Name::Literal(name) => NameOf::Known(name),
+    };
+    Ok((name, entry.known))
 }
 
-impl Literal {
-    fn into_entry(self) -> Entry {
+/// A field that is not, or not all, in the table.
+struct Literal<'a> {
+    name: NameOf<'a>,
+    /// The length of its value.
+    value: usize,
+    known: Known,
+}
+
+/// The name of a field, and where it is.
+enum NameOf<'a> {
+    Static(&'static str),
+    Known(&'a Rc<[u8]>),
+    New(&'a [u8]),
+}
+
+impl Literal<'_> {
+    fn to_entry(&self) -> Entry {
+        let name = match self.name {
+            NameOf::Static(name) => Name::Static(name),
+            NameOf::Known(name) => Name::Literal(Rc::clone(name)),
+            NameOf::New(name) => Name::Literal(name.into()),
+        };
         let size = self.name.as_bytes().len() + self.value + ENTRY_COST;
-        Entry { name: self.name, size, status: self.status, is_valid: self.is_valid }
+        Entry { name, size, known: self.known }
+    }
+}
+
+impl NameOf<'_> {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Static(name) => name.as_bytes(),
+            Self::Known(name) => name,
+            Self::New(name) => name,
+        }
     }
 }
 
 impl Block {
-    fn see(&mut self, name: &Name, status: Option<u16>) {
-        let is_pseudo = name.as_bytes().starts_with(b":");
-        self.has_pseudo |= is_pseudo;
-        self.has_request |= is_pseudo && name.as_bytes() != b":status";
-        self.status = status.or(self.status);
-    }
-}
-
-impl Name {
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::Static(name) => name.as_bytes(),
-            Self::Literal(name) => name,
-        }
+    fn see(&mut self, known: Known) {
+        self.has_pseudo |= known.class != Class::Ordinary;
+        self.has_request |= !matches!(known.class, Class::Ordinary | Class::Status);
+        self.status = known.status.or(self.status);
     }
 }
 
@@ -282,7 +323,7 @@ impl Rewrite<'_> {
         &mut self,
         range: std::ops::Range<usize>,
         first: u8,
-        field: &Literal,
+        field: &Literal<'_>,
     ) -> Result<(), Broken> {
         let name = field.name.as_bytes().len();
         // A name cannot be empty; the table counts name and value together.
@@ -359,64 +400,127 @@ impl<'a> Rest<'a> {
         Err(Broken)
     }
 
-    fn string<'b>(&mut self, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Broken>
-    where
-        'a: 'b,
-    {
+    fn string(&mut self) -> Result<Text<'a>, Broken> {
         let is_coded = self.peek().ok_or(Broken)? & 128 != 0;
         let length = self.integer(7)?;
         let bytes = self.bytes.get(self.at..self.at + length).ok_or(Broken)?;
         self.at += length;
-        if !is_coded {
-            return Ok(bytes);
-        }
-        buffer.clear();
-        huffman::decode(bytes, buffer).ok_or(Broken)?;
-        Ok(buffer)
+        Ok(if is_coded { Text::Coded(bytes) } else { Text::Plain(bytes) })
     }
 }
 
-/// Whether a field can be called so in HTTP/2: lower case, and pseudo-fields only those there are.
-fn is_name(name: &[u8]) -> bool {
-    match name {
-        [b':', ..] => matches!(
-            name,
-            b":authority" | b":method" | b":path" | b":scheme" | b":status" | b":protocol"
-        ),
-        _ => !name.is_empty() && name.iter().all(|b| is_token(*b) && !b.is_ascii_uppercase()),
-    }
+/// A name or a value as it is sent.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Plain(&'a [u8]),
+    /// In the code of RFC 7541, appendix B.
+    Coded(&'a [u8]),
 }
 
-/// Whether a field of this name can have this value (RFC 9113, sections 8.2.1 and 8.3).
-fn is_value(name: &[u8], value: &[u8]) -> bool {
-    let is_visible = || value.iter().all(u8::is_ascii_graphic);
-    match name {
-        b":method" => !value.is_empty() && value.iter().all(|b| is_token(*b)),
-        b":path" => {
-            is_visible() && !value.contains(&b'#') && (value.starts_with(b"/") || value == b"*")
-        }
-        b":authority" => is_visible() && !value.contains(&b'@'),
-        b":status" => {
-            matches!(value, [b'1'..=b'9', rest @ ..] if rest.len() == 2 && rest.iter().all(u8::is_ascii_digit))
-        }
-        b":scheme" => {
-            let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
-            value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_part)
-        }
-        b":protocol" => is_visible(),
-        _ => {
-            let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-            !is_blank(value.first())
-                && !is_blank(value.last())
-                && value.iter().all(|b| matches!(b, b'\t' | b' '..=0x7e | 0x80..))
+impl<'a> Text<'a> {
+    /// The text itself, which is put into `room` if it is coded.
+    fn text<'b>(self, room: &'b mut Vec<u8>) -> Result<&'b [u8], Broken>
+    where
+        'a: 'b,
+    {
+        match self {
+            Self::Plain(text) => Ok(text),
+            Self::Coded(coded) => {
+                huffman::decode(coded, room).ok_or(Broken)?;
+                Ok(room)
+            }
         }
     }
 }
 
-/// The status that a field tells.
-fn status(name: &[u8], value: &[u8]) -> Option<u16> {
-    let value = (name == b":status").then(|| std::str::from_utf8(value).ok()).flatten()?;
-    value.parse().ok()
+/// What was found of a value.
+struct Seen {
+    length: usize,
+    is_valid: bool,
+    /// The status that it tells, if any.
+    status: Option<u16>,
+}
+
+impl Class {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b":authority" => Self::Authority,
+            b":method" => Self::Method,
+            b":path" => Self::Path,
+            b":protocol" => Self::Protocol,
+            b":scheme" => Self::Scheme,
+            b":status" => Self::Status,
+            [b':', ..] => Self::Unknown,
+            _ => Self::Ordinary,
+        }
+    }
+
+    /// Whether a field of this class can be called so: in lower case, and by a token.
+    fn is_called(self, name: &[u8]) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Ordinary => {
+                let is_good = |b: &u8| is_token(*b) && !b.is_ascii_uppercase();
+                !name.is_empty() && name.iter().all(is_good)
+            }
+            _ => true,
+        }
+    }
+
+    /// The class of an entry of the static table, which begins with the pseudo-fields.
+    const fn of_static(at: usize) -> Self {
+        match at {
+            0 => Self::Authority,
+            1 | 2 => Self::Method,
+            3 | 4 => Self::Path,
+            5 | 6 => Self::Scheme,
+            7..=13 => Self::Status,
+            _ => Self::Ordinary,
+        }
+    }
+
+    /// Looks at the value of such a field. Those of ordinary ones are not even put together.
+    fn look_at(self, value: Text<'_>, room: &mut Vec<u8>) -> Result<Seen, Broken> {
+        if let (Self::Ordinary, Text::Coded(coded)) = (self, value) {
+            let look = huffman::look(coded).ok_or(Broken)?;
+            return Ok(Seen { length: look.length, is_valid: !look.is_odd, status: None });
+        }
+        let text = value.text(room)?;
+        let status = std::str::from_utf8(text).ok().filter(|_| self == Self::Status);
+        let status = status.and_then(|text| text.parse().ok());
+        Ok(Seen { length: text.len(), is_valid: self.takes(text), status })
+    }
+
+    /// Whether such a field can have this value (RFC 9113, sections 8.2.1 and 8.3).
+    fn takes(self, value: &[u8]) -> bool {
+        let is_visible = || value.iter().all(u8::is_ascii_graphic);
+        match self {
+            Self::Method => !value.is_empty() && value.iter().all(|b| is_token(*b)),
+            Self::Path => {
+                is_visible() && !value.contains(&b'#') && (value.starts_with(b"/") || value == b"*")
+            }
+            Self::Authority => is_visible() && !value.contains(&b'@'),
+            Self::Status => {
+                matches!(value, [b'1'..=b'9', rest @ ..] if rest.len() == 2 && rest.iter().all(u8::is_ascii_digit))
+            }
+            Self::Scheme => {
+                let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
+                value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_part)
+            }
+            Self::Protocol => is_visible(),
+            Self::Unknown | Self::Ordinary => {
+                let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+                // All are looked at, which is faster than to stop at the first.
+                let has_control = value.iter().fold(false, |has, b| has | is_control(*b));
+                !is_blank(value.first()) && !is_blank(value.last()) && !has_control
+            }
+        }
+    }
+}
+
+/// Whether a byte can stand in no value: a tab can, and so can what is not ASCII.
+pub(super) const fn is_control(byte: u8) -> bool {
+    byte < b' ' && byte != b'\t' || byte == 0x7f
 }
 
 fn is_token(byte: u8) -> bool {

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use super::hpack::is_control;
+
 /// How many bits each byte takes, and at last the end of a string. The code is canonical: these
 /// lengths are all there is to know of it.
 const LENGTHS: [u8; 257] = [
@@ -47,12 +49,55 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
     (may_end && is_wrong == 0).then_some(())
 }
 
+/// What a text looks like without being put together.
+pub(super) struct Look {
+    /// Its length, in bytes.
+    pub(super) length: usize,
+    /// Whether no field can have it as its value: it begins or ends with white space, or holds a
+    /// control character.
+    pub(super) is_odd: bool,
+}
+
+/// Looks at the text that `coded` stands for; `None` when it stands for nothing.
+pub(super) fn look(coded: &[u8]) -> Option<Look> {
+    let reader = &*READER;
+    let (mut node, mut length, mut is_wrong) = (0_u8, 0, 0);
+    let (mut all, mut last) = (0, 0);
+    for byte in coded {
+        for nibble in [byte >> 4, byte & 15] {
+            let step = reader.steps.get(usize::from(node))?.get(usize::from(nibble))?;
+            length += usize::from(step.count);
+            all |= step.marks;
+            last = if step.count == 0 { last } else { step.marks };
+            is_wrong |= step.is_wrong;
+            node = step.to;
+        }
+    }
+    let may_end = reader.may_end.get(usize::from(node)).copied().unwrap_or_default();
+    let is_blank_first = all & BLANK != 0 && begins_with_blank(coded);
+    let is_odd = all & CONTROL != 0 || last & BLANK != 0 || is_blank_first;
+    (may_end && is_wrong == 0).then_some(Look { length, is_odd })
+}
+
+/// Whether the first code is that of a space, which has 6 bits, or of a tab, which has 24.
+fn begins_with_blank(coded: &[u8]) -> bool {
+    let is_space = coded.first().is_some_and(|first| first >> 2 == 0b01_0100);
+    is_space || coded.starts_with(&[0xff, 0xff, 0xea])
+}
+
+/// The mark of a byte that can stand in no value.
+const CONTROL: u8 = 1;
+/// The mark of a byte that can stand only within a value.
+const BLANK: u8 = 2;
+
 /// What four bits lead to from a node of the tree: another node, and on the way at most one byte
 /// that came to its end, as none is shorter than 5 bits.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Step {
     to: u8,
     byte: u8,
+    /// What is remarkable about that byte.
+    marks: u8,
     /// How many bytes came to their end.
     count: u8,
     /// 1 if this was the end of the string within the string.
@@ -75,7 +120,8 @@ enum Branch {
 impl Reader {
     fn build() -> Self {
         let tree = tree();
-        let mut steps = Box::new([[Step::default(); 16]; 256]);
+        let steps = vec![[Step::default(); 16]; 256].into_boxed_slice();
+        let mut steps: Box<[_; 256]> = steps.try_into().expect("there are 256 of them");
         for (node, steps) in (0..=u8::MAX).zip(steps.iter_mut()) {
             for (nibble, step) in (0_u8..).zip(steps) {
                 *step = walk(&tree, node, nibble);
@@ -101,16 +147,23 @@ type Tree = Vec<[Option<Branch>; 2]>;
 /// The tree of the code: symbols by length, and among those of one length by value.
 fn tree() -> Tree {
     let mut tree: Tree = vec![[None; 2]];
-    let mut order: Vec<(u8, u16)> = LENGTHS.iter().copied().zip(0..).collect();
-    order.sort_unstable();
-    let (mut code, mut bits) = (0_u32, 0_u8);
-    for (length, symbol) in order {
-        code <<= length - bits;
-        bits = length;
+    for (code, bits, symbol) in codes() {
         insert(&mut tree, code, bits, symbol);
-        code += 1;
     }
     tree
+}
+
+/// The code of each symbol, and how many bits it has.
+fn codes() -> Vec<(u32, u8, u16)> {
+    let mut order: Vec<(u8, u16)> = LENGTHS.iter().copied().zip(0..).collect();
+    order.sort_unstable();
+    let (mut next, mut bits) = (0_u32, 0_u8);
+    let code_of = |(length, symbol)| {
+        let code = next << (length - bits);
+        (next, bits) = (code + 1, length);
+        (code, length, symbol)
+    };
+    order.into_iter().map(code_of).collect()
 }
 
 fn insert(tree: &mut Tree, code: u32, bits: u8, symbol: u16) {
@@ -141,6 +194,7 @@ fn walk(tree: &Tree, from: u8, nibble: u8) -> Step {
             Some(Some(Branch::Node(next))) => step.to = *next,
             Some(Some(Branch::Symbol(symbol))) if *symbol != END => {
                 step.byte = u8::try_from(*symbol).unwrap_or_default();
+                step.marks = marks(step.byte);
                 (step.to, step.count) = (0, 1);
             }
             _ => step.is_wrong = 1,
@@ -149,9 +203,19 @@ fn walk(tree: &Tree, from: u8, nibble: u8) -> Step {
     step
 }
 
+const fn marks(byte: u8) -> u8 {
+    match byte {
+        b' ' | b'\t' => BLANK,
+        _ if is_control(byte) => CONTROL,
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     fn decoded(coded: &[u8]) -> Option<String> {
         let mut out = Vec::new();
@@ -187,5 +251,39 @@ mod tests {
         assert_eq!(decoded(&[0xff, 0xff, 0xff, 0xf7]).as_deref(), Some("\r"));
         assert_eq!(decoded(&[0xff, 0xf8, 0x0f]).as_deref(), Some("<0"));
         assert_eq!(decoded(&[0xff, 0xc7]).as_deref(), Some("\0"));
+    }
+
+    /// Any text as it is coded: the codes of its bytes, and padding.
+    fn coded(text: &[u8]) -> Vec<u8> {
+        let codes = codes();
+        let mut bits: Vec<bool> = Vec::new();
+        for byte in text {
+            let of_byte = codes.iter().find(|code| code.2 == u16::from(*byte));
+            let (code, length, _) = *of_byte.unwrap();
+            bits.extend((0..length).rev().map(|at| code >> at & 1 == 1));
+        }
+        bits.resize(bits.len().next_multiple_of(8), true);
+        bits.chunks(8)
+            .map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit)))
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_coded_is_read_and_looked_at_alike(text in vec(any::<u8>(), 0..20)) {
+            let (mut out, coded) = (Vec::new(), coded(&text));
+            decode(&coded, &mut out).unwrap();
+            prop_assert_eq!(&out, &text);
+            let look = look(&coded).unwrap();
+            let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+            let is_odd = is_blank(text.first()) || is_blank(text.last())
+                || text.iter().any(|b| is_control(*b));
+            prop_assert_eq!((look.length, look.is_odd), (text.len(), is_odd));
+        }
+
+        #[test]
+        fn both_ways_of_reading_agree_on_what_stands_for_nothing(coded in vec(any::<u8>(), 0..12)) {
+            prop_assert_eq!(decode(&coded, &mut Vec::new()).is_some(), look(&coded).is_some());
+        }
     }
 }
