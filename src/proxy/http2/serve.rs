@@ -71,7 +71,9 @@ impl Served {
                 if accepted.is_ready() {
                     return accepted;
                 }
-                if !must_extend && extended.as_mut().poll(cx).is_ready() {
+                // A client has spoken HTTP/2 once its settings have come.
+                let has_spoken = self.watched.takes_extended_connect().is_some();
+                if !must_extend && has_spoken && extended.as_mut().poll(cx).is_ready() {
                     must_extend = true;
                 }
                 // It cannot be said before the settings of the handshake have been acknowledged.
