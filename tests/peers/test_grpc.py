@@ -11,7 +11,12 @@ from support.ports import HOST
 from support.spans import assert_attributes
 from support.waiting import DEADLINE
 
-SIZES = {"spandrel.request.body.size": int, "spandrel.response.body.size": int}
+SIZES = {
+    "spandrel.request.body.size": int,
+    "spandrel.response.body.size": int,
+    "spandrel.request.messages": int,
+    "spandrel.response.messages": int,
+}
 """Attributes that the span of a call may have."""
 
 CALLS = {

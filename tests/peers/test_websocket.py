@@ -12,6 +12,9 @@ TUNNEL = {
     "spandrel.tunnel.response.size": int,
     "http.request.body.size": 0,
     "http.response.body.size": 0,
+    "spandrel.request.messages": int,
+    "spandrel.response.messages": int,
+    "spandrel.websocket.close_code": int,
 }
 """Attributes that the span of an upgraded connection may have."""
 

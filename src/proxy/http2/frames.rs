@@ -104,7 +104,7 @@ impl Frames {
             passing: if peer == Peer::Client { PREFACE } else { 0 },
             dropping: 0,
             block: None,
-            fields: Fields::default(),
+            fields: Fields::new(peer == Peer::Server),
             streams: Streams::default(),
             sent: Sent::default(),
             opened: VecDeque::new(),

@@ -98,6 +98,8 @@ pub(super) struct Fields {
     unused: usize,
     name: Vec<u8>,
     value: Vec<u8>,
+    /// Whether a value may begin or end with white space.
+    takes_blanks: bool,
 }
 
 /// A field of the table.
@@ -158,6 +160,13 @@ pub(super) struct Block {
 pub(super) struct Broken;
 
 impl Fields {
+    /// The fields of a peer's messages. Values with white space around them are malformed
+    /// (RFC 9113, section 8.2.1), but servers send them, as `grpc-message` say, and clients take
+    /// them, so that nobody but us would mind; where `takes_blanks`, they pass.
+    pub(super) fn new(takes_blanks: bool) -> Self {
+        Self { takes_blanks, ..Self::default() }
+    }
+
     /// Reads a whole block; one that is `condemned` is rewritten as if it were malformed.
     pub(super) fn read(
         &mut self,
@@ -221,7 +230,7 @@ impl Fields {
             (name, known.class, known.is_valid)
         };
         let value = class.look_at(rest.string()?, &mut self.value)?;
-        let is_valid = is_name_valid && value.is_valid;
+        let is_valid = is_name_valid && value.is_valid && (!value.is_blank || self.takes_blanks);
         let known = Known { class, status: value.status, is_valid };
         Ok(Literal { name, value: value.length, known })
     }
@@ -437,6 +446,8 @@ impl<'a> Text<'a> {
 struct Seen {
     length: usize,
     is_valid: bool,
+    /// Whether it begins or ends with white space.
+    is_blank: bool,
     /// The status that it tells, if any.
     status: Option<u16>,
 }
@@ -483,12 +494,15 @@ impl Class {
     fn look_at(self, value: Text<'_>, room: &mut Vec<u8>) -> Result<Seen, Broken> {
         if let (Self::Ordinary, Text::Coded(coded)) = (self, value) {
             let look = huffman::look(coded).ok_or(Broken)?;
-            return Ok(Seen { length: look.length, is_valid: !look.is_odd, status: None });
+            let (length, is_blank) = (look.length, look.is_blank);
+            return Ok(Seen { length, is_valid: !look.has_control, is_blank, status: None });
         }
         let text = value.text(room)?;
         let status = std::str::from_utf8(text).ok().filter(|_| self == Self::Status);
         let status = status.and_then(|text| text.parse().ok());
-        Ok(Seen { length: text.len(), is_valid: self.takes(text), status })
+        let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+        let is_blank = is_blank(text.first()) || is_blank(text.last());
+        Ok(Seen { length: text.len(), is_valid: self.takes(text), is_blank, status })
     }
 
     /// Whether such a field can have this value (RFC 9113, sections 8.2.1 and 8.3).
@@ -508,11 +522,9 @@ impl Class {
                 value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_part)
             }
             Self::Protocol => is_visible(),
+            // All are looked at, which is faster than to stop at the first.
             Self::Unknown | Self::Ordinary => {
-                let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-                // All are looked at, which is faster than to stop at the first.
-                let has_control = value.iter().fold(false, |has, b| has | is_control(*b));
-                !is_blank(value.first()) && !is_blank(value.last()) && !has_control
+                !value.iter().fold(false, |has_control, b| has_control | is_control(*b))
             }
         }
     }
@@ -581,6 +593,16 @@ mod tests {
             assert_eq!(fields.size, other.size);
             // What refers to it later is as bad.
             assert!(read(&mut fields, &[0xbe]).unwrap().rewritten.is_some());
+        }
+    }
+
+    #[test]
+    fn white_space_around_a_value_passes_from_those_who_send_it() {
+        for bytes in
+            [literal(0, b"n", b" a"), literal(0, b"n", b"a\t"), vec![0, 1, b'n', 0x81, 0x53]]
+        {
+            let read = |takes_blanks| read(&mut Fields::new(takes_blanks), &bytes).unwrap();
+            assert!(read(true).rewritten.is_none() && read(false).rewritten.is_some());
         }
     }
 

@@ -53,9 +53,10 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Option<()> {
 pub(super) struct Look {
     /// Its length, in bytes.
     pub(super) length: usize,
-    /// Whether no field can have it as its value: it begins or ends with white space, or holds a
-    /// control character.
-    pub(super) is_odd: bool,
+    /// Whether it holds a character that no field can have in its value.
+    pub(super) has_control: bool,
+    /// Whether it begins or ends with white space.
+    pub(super) is_blank: bool,
 }
 
 /// Looks at the text that `coded` stands for; `None` when it stands for nothing.
@@ -75,8 +76,8 @@ pub(super) fn look(coded: &[u8]) -> Option<Look> {
     }
     let may_end = reader.may_end.get(usize::from(node)).copied().unwrap_or_default();
     let is_blank_first = all & BLANK != 0 && begins_with_blank(coded);
-    let is_odd = all & CONTROL != 0 || last & BLANK != 0 || is_blank_first;
-    (may_end && is_wrong == 0).then_some(Look { length, is_odd })
+    let (has_control, is_blank) = (all & CONTROL != 0, last & BLANK != 0 || is_blank_first);
+    (may_end && is_wrong == 0).then_some(Look { length, has_control, is_blank })
 }
 
 /// Whether the first code is that of a space, which has 6 bits, or of a tab, which has 24.
@@ -276,9 +277,9 @@ mod tests {
             prop_assert_eq!(&out, &text);
             let look = look(&coded).unwrap();
             let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-            let is_odd = is_blank(text.first()) || is_blank(text.last())
-                || text.iter().any(|b| is_control(*b));
-            prop_assert_eq!((look.length, look.is_odd), (text.len(), is_odd));
+            prop_assert_eq!(look.length, text.len());
+            prop_assert_eq!(look.has_control, text.iter().any(|b| is_control(*b)));
+            prop_assert_eq!(look.is_blank, is_blank(text.first()) || is_blank(text.last()));
         }
 
         #[test]

@@ -50,6 +50,14 @@ def _bad_request(title, request):
 
 CASES = [
     wire_case(
+        "two equal lengths of a request go on as one",
+        client.sends(get("Content-Length: 2", "Content-Length: 2", method="POST") + b"ok"),
+        deviations=deviates(
+            "a length that is given twice",
+            server.instead_sees(from_act(0), received=get("Content-Length: 2", method="POST") + b"ok"),
+        ),
+    ),
+    wire_case(
         "three requests at once are answered in order",
         client.sends(_FIRST + _SECOND + _THIRD),
         server.sends(ok("N: 0")),

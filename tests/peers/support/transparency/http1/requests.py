@@ -39,10 +39,6 @@ _BODIES = {
         "Transfer-Encoding: gzip, chunked", method="POST"
     )
     + chunks(b"\x1f\x8b"),
-    "two equal lengths of a request are kept": get(
-        "Content-Length: 2", "Content-Length: 2", method="POST"
-    )
-    + b"ok",
 }
 
 _EXPECTS = get("Expect: 100-continue", "Content-Length: 4", method="PUT")

@@ -2,7 +2,7 @@
 
 from ...contexts import GOOD, IDS
 from ..context import REWRITTEN, UNTOUCHED
-from ..script import client, server
+from ..script import HERE, client, server
 from .parts import LAST, exchange, lines, request, response, stream_case
 
 _REQUESTS = {
@@ -14,7 +14,6 @@ _REQUESTS = {
     "a hundred lines of a request are kept": [f"x-{n}: {n}" for n in range(100)],
     "a value of 40 KiB of a request is kept": [f"x-long: {'v' * 40_960}"],
     "a name of odd characters is kept": ["!#$%&'*+-.^_`|~09az: 1"],
-    "a host beside the authority is kept": ["host: other.example"],
     "a length of a request without a body is kept": ["content-length: 0"],
     "what other proxies said is kept": [
         "via: 2 fred, 1.1 p.example",
@@ -56,6 +55,13 @@ _TARGETS = {
 _BYTES = bytes(b for b in range(0x21, 0x100) if b != 0x7F)
 
 CASES = [
+    stream_case(
+        "a host beside the same authority is kept", exchange(ask=[*request(), ("host", HERE)])
+    ),
+    stream_case(
+        "white space around a value of a response is kept",
+        exchange(answer=[*response(), ("grpc-message", "  gone "), ("x-joined", ", ")]),
+    ),
     *(stream_case(title, exchange(ask=request(*texts))) for title, texts in _REQUESTS.items()),
     *(stream_case(title, exchange(answer=response(*texts))) for title, texts in _RESPONSES.items()),
     *(
