@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::field::Class;
 use super::huffman;
 
 /// The size of the table that we leave to the peer, in bytes: what HTTP/2 begins with.
@@ -119,21 +120,6 @@ struct Known {
     is_valid: bool,
 }
 
-/// What a field is for, as far as its value depends on that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    Authority,
-    Method,
-    Path,
-    Protocol,
-    Scheme,
-    Status,
-    /// A pseudo-field that there is not.
-    Unknown,
-    /// No pseudo-field.
-    Ordinary,
-}
-
 #[derive(Clone, Debug)]
 enum Name {
     Static(&'static str),
@@ -229,7 +215,7 @@ impl Fields {
             // The name alone may be valid where the value was not, but who can tell any more.
             (name, known.class, known.is_valid)
         };
-        let value = class.look_at(rest.string()?, &mut self.value)?;
+        let value = look_at(class, rest.string()?, &mut self.value)?;
         let is_valid = is_name_valid && value.is_valid && (!value.is_blank || self.takes_blanks);
         let known = Known { class, status: value.status, is_valid };
         Ok(Literal { name, value: value.length, known })
@@ -452,92 +438,19 @@ struct Seen {
     status: Option<u16>,
 }
 
-impl Class {
-    fn of(name: &[u8]) -> Self {
-        match name {
-            b":authority" => Self::Authority,
-            b":method" => Self::Method,
-            b":path" => Self::Path,
-            b":protocol" => Self::Protocol,
-            b":scheme" => Self::Scheme,
-            b":status" => Self::Status,
-            [b':', ..] => Self::Unknown,
-            _ => Self::Ordinary,
-        }
+/// Looks at the value of a field of this class. Those of ordinary ones are not even put together.
+fn look_at(class: Class, value: Text<'_>, room: &mut Vec<u8>) -> Result<Seen, Broken> {
+    if let (Class::Ordinary, Text::Coded(coded)) = (class, value) {
+        let look = huffman::look(coded).ok_or(Broken)?;
+        let (length, is_blank) = (look.length, look.is_blank);
+        return Ok(Seen { length, is_valid: !look.has_control, is_blank, status: None });
     }
-
-    /// Whether a field of this class can be called so: in lower case, and by a token.
-    fn is_called(self, name: &[u8]) -> bool {
-        match self {
-            Self::Unknown => false,
-            Self::Ordinary => {
-                let is_good = |b: &u8| is_token(*b) && !b.is_ascii_uppercase();
-                !name.is_empty() && name.iter().all(is_good)
-            }
-            _ => true,
-        }
-    }
-
-    /// The class of an entry of the static table, which begins with the pseudo-fields.
-    const fn of_static(at: usize) -> Self {
-        match at {
-            0 => Self::Authority,
-            1 | 2 => Self::Method,
-            3 | 4 => Self::Path,
-            5 | 6 => Self::Scheme,
-            7..=13 => Self::Status,
-            _ => Self::Ordinary,
-        }
-    }
-
-    /// Looks at the value of such a field. Those of ordinary ones are not even put together.
-    fn look_at(self, value: Text<'_>, room: &mut Vec<u8>) -> Result<Seen, Broken> {
-        if let (Self::Ordinary, Text::Coded(coded)) = (self, value) {
-            let look = huffman::look(coded).ok_or(Broken)?;
-            let (length, is_blank) = (look.length, look.is_blank);
-            return Ok(Seen { length, is_valid: !look.has_control, is_blank, status: None });
-        }
-        let text = value.text(room)?;
-        let status = std::str::from_utf8(text).ok().filter(|_| self == Self::Status);
-        let status = status.and_then(|text| text.parse().ok());
-        let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
-        let is_blank = is_blank(text.first()) || is_blank(text.last());
-        Ok(Seen { length: text.len(), is_valid: self.takes(text), is_blank, status })
-    }
-
-    /// Whether such a field can have this value (RFC 9113, sections 8.2.1 and 8.3).
-    fn takes(self, value: &[u8]) -> bool {
-        let is_visible = || value.iter().all(u8::is_ascii_graphic);
-        match self {
-            Self::Method => !value.is_empty() && value.iter().all(|b| is_token(*b)),
-            Self::Path => {
-                is_visible() && !value.contains(&b'#') && (value.starts_with(b"/") || value == b"*")
-            }
-            Self::Authority => is_visible() && !value.contains(&b'@'),
-            Self::Status => {
-                matches!(value, [b'1'..=b'9', rest @ ..] if rest.len() == 2 && rest.iter().all(u8::is_ascii_digit))
-            }
-            Self::Scheme => {
-                let is_part = |b: &u8| b.is_ascii_alphanumeric() || b"+-.".contains(b);
-                value.first().is_some_and(u8::is_ascii_alphabetic) && value.iter().all(is_part)
-            }
-            Self::Protocol => is_visible(),
-            // All are looked at, which is faster than to stop at the first.
-            Self::Unknown | Self::Ordinary => {
-                !value.iter().fold(false, |has_control, b| has_control | is_control(*b))
-            }
-        }
-    }
-}
-
-/// Whether a byte can stand in no value: a tab can, and so can what is not ASCII.
-pub(super) const fn is_control(byte: u8) -> bool {
-    byte < b' ' && byte != b'\t' || byte == 0x7f
-}
-
-fn is_token(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'_' | b'.')
-        || b"!#$%&'*+^`|~".contains(&byte)
+    let text = value.text(room)?;
+    let status = std::str::from_utf8(text).ok().filter(|_| class == Class::Status);
+    let status = status.and_then(|text| text.parse().ok());
+    let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let is_blank = is_blank(text.first()) || is_blank(text.last());
+    Ok(Seen { length: text.len(), is_valid: class.takes(text), is_blank, status })
 }
 
 #[cfg(test)]

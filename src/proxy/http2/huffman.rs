@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::hpack::is_control;
+use super::field::is_control;
 
 /// How many bits each byte takes, and at last the end of a string. The code is canonical: these
 /// lengths are all there is to know of it.

@@ -5,6 +5,7 @@
 //! message ended with its head, its data or its trailers. Frames are checked before they reach
 //! `h2`, which does not keep RFC 9113 to the letter.
 
+mod field;
 mod frame;
 mod frames;
 pub mod guard;

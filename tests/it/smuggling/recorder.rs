@@ -45,6 +45,8 @@ async fn connection(mut stream: TcpStream, answering: Answering) -> Vec<u8> {
                 Err(Unread::Broken) if record.len() == answered => break,
                 Err(Unread::Broken) => return record,
             };
+            let request = &record[answered..answered + length];
+            let is_last = answering == Answering::Once || asks_for_the_end(request);
             answered += length;
             has_answered = true;
             let answer = match answering {
@@ -53,10 +55,27 @@ async fn connection(mut stream: TcpStream, answering: Answering) -> Vec<u8> {
                 Answering::Always => OK,
             };
             stream.write_all(answer).await.ok();
+            if is_last || answer == NO_TUNNEL {
+                // It still listens, so that nothing escapes it.
+                stream.shutdown().await.ok();
+            }
         }
         match stream.read_buf(&mut record).await {
             Ok(1..) => {}
             Ok(0) | Err(_) => return record,
         }
     }
+}
+
+/// Whether a request says that no other follows it: a server ends the connection behind its answer.
+fn asks_for_the_end(request: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let mut lines = head.split("\r\n").take_while(|line| !line.is_empty());
+    let is_old = lines.next().is_some_and(|start| start.ends_with(" http/1.0"));
+    let options: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("connection:"))
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    options.contains(&"close") || is_old && !options.contains(&"keep-alive")
 }
