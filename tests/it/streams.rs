@@ -167,6 +167,45 @@ async fn short_requests_and_switched_off_progress_tell_nothing_before_the_end() 
     }
 }
 
+#[tokio::test]
+async fn an_answered_request_is_told_of_though_its_caller_never_ends_it() {
+    let stage = Stage::set(&[]).await;
+    let request = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nfive.";
+    let answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+    let mut client = stage.client().await;
+    client.send(request).await;
+    let mut server = stage.origin.accept().await;
+    server.head().await;
+    server.expect("five.").await;
+    server.send(answer).await;
+    client.expect(answer).await;
+    let spans = stage.collector.spans(1).await;
+    assert_eq!(spans[0].attribute("http.request.body.size"), "5");
+    client.send("more!").await;
+    server.expect("more!").await;
+    assert_eq!(stage.spans().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answered_stream_is_told_of_though_its_caller_never_ends_it() {
+    let (mut origin, collector, app) = over_http2(&[]).await;
+    let mut client = http2::connect(app.inbound()).await;
+    let (response, mut body) =
+        client.send_request(call("application/grpc"), false).expect("a stream");
+    let mut stream = origin.next().await;
+    let mut failed = answered("application/grpc");
+    failed.headers_mut().insert("grpc-status", HeaderValue::from_static("5"));
+    stream.respond.send_response(failed, true).expect("a stream");
+    soon("a response", response).await.expect("a response");
+    let spans = collector.spans(1).await;
+    assert_eq!(spans[0].attribute("rpc.response.status_code"), "NOT_FOUND");
+    // h2 resets what is left of a request that its server has answered, if nobody reads it.
+    body.send_data(Bytes::new(), true).ok();
+    drop((client, stream));
+    app.stop().await;
+    assert_eq!(collector.received().len(), 1);
+}
+
 /// A sidecar between an HTTP/2 client and an HTTP/2 application.
 async fn over_http2(settings: &[(&str, &str)]) -> (H2Origin, Collector, TestApp) {
     let (origin, collector) = (H2Origin::start().await, Collector::start().await);

@@ -9,6 +9,7 @@ mod progress;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use self::live::Live;
@@ -18,6 +19,7 @@ use super::inflight::Entered;
 use super::meter::Meter;
 use super::{Authority, Tracing};
 use crate::direction::Direction;
+use crate::net::idle::Deadline;
 use crate::trace::messages::{Messages, Packing};
 use crate::trace::propagate::{self, BAGGAGE, Injection, baggage};
 use crate::trace::sample::Decision;
@@ -52,9 +54,16 @@ pub struct Exchange {
     pub response: Meter,
     /// The sizes of the bodies of a request that became a tunnel.
     bodies: Option<(u64, u64)>,
+    /// How long the rest of the request is waited for before the exchange is told of.
+    patience: Deadline,
+    /// How much of it had come when that was last looked at.
+    patience_since: u64,
     is_answering: bool,
     is_ended: bool,
 }
+
+/// How long nothing must have come of a request whose response has ended.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a request makes a span, and under which context it goes on.
 struct Verdict {
@@ -134,6 +143,8 @@ impl Exchange {
             request: Meter::default(),
             response: Meter::default(),
             bodies: None,
+            patience: Deadline::default(),
+            patience_since: 0,
             is_answering: false,
             is_ended: false,
         }
@@ -267,6 +278,18 @@ impl Exchange {
     /// Ends with the last byte of the response, or with the failure that replaced it.
     pub fn end(mut self) {
         self.finish();
+    }
+
+    /// While what is left of a request is passed whose response has ended: tells of the exchange
+    /// once nothing has come for a while, as some callers never end their side.
+    pub fn poll_patience(&mut self, cx: &mut Context<'_>) {
+        if std::mem::replace(&mut self.patience_since, self.request.bytes) != self.request.bytes {
+            self.patience.clear();
+        }
+        self.patience.set(PATIENCE);
+        if !self.is_ended && self.patience.poll_expired(cx).is_ready() {
+            self.finish();
+        }
     }
 
     fn note_elapsed(&mut self, key: Key) {

@@ -389,6 +389,7 @@ impl Transfer<'_> {
             Poll::Pending => self.idle.poll_expired(cx).is_ready(),
         };
         if !is_over {
+            self.exchange.poll_patience(cx);
             return Poll::Pending;
         }
         progress.is_cut_off = true;

@@ -128,6 +128,7 @@ impl Transfer<'_> {
         if before != self.exchange.request.bytes {
             self.idle.touch();
         }
+        self.exchange.poll_patience(cx);
         let is_over = has_failed
             || self.up.is_none()
             || self.to_upstream.poll_reset(cx).is_ready()
