@@ -241,6 +241,10 @@ impl Drop for Running<'_> {
 #[must_use]
 pub(super) fn fault(error: &h2::Error) -> Fault {
     match error.get_io() {
+        // So `h2` calls the orderly end of a connection that still has streams.
+        Some(io) if io.kind() == std::io::ErrorKind::BrokenPipe => {
+            Fault::upstream(Kind::ConnectionClosed)
+        }
         Some(io) => Fault::upstream_io(io),
         None if error.is_reset() && error.is_remote() => Fault::upstream(Kind::ConnectionReset),
         None if error.is_go_away() && error.is_remote() => Fault::upstream(Kind::ConnectionClosed),

@@ -22,6 +22,7 @@ _GET, _OK = request(), response()
 _ASKED, _ANSWERED = {1: [seen(_GET, LAST)]}, {1: [seen(_OK, LAST)]}
 _POST = request(method="POST")
 _MANY_LINES = [f"x-{n}: {n}" for n in range(200)]
+_CLOSED = "the upstream closed the connection"
 _LOST = "the upstream reset the connection"
 _BAD = reply(502, "the upstream's response is not valid HTTP")
 _TOO_LARGE = reply(
@@ -193,7 +194,7 @@ _ENDINGS = [
         server.half_closes(),
         deviations=deviates(
             "a server that does not answer",
-            client.instead_sees(1, {1: reply(502, _LOST)}, ""),
+            client.instead_sees(1, {1: reply(502, _CLOSED)}, ""),
             server.instead_sees(1, ended=END),
         ),
     ),
@@ -211,7 +212,7 @@ _ENDINGS = [
         server.half_closes(),
         deviations=deviates(
             "a server that does not answer",
-            client.instead_sees(1, {1: grpc_reply(14, _LOST)}, ""),
+            client.instead_sees(1, {1: grpc_reply(14, _CLOSED)}, ""),
             server.instead_sees(1, ended=END),
         ),
     ),
