@@ -1,5 +1,8 @@
 //! What the targets share: bytes taken apart into what a parser wants.
 
+pub mod fields;
+pub mod memory;
+
 use spandrel::proxy::http1::head::{HeadLimits, RequestHead, Scan};
 use spandrel::trace::Headers;
 

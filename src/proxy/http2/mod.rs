@@ -8,6 +8,8 @@
 mod field;
 mod frame;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod guard;
 mod hpack;
 mod huffman;
