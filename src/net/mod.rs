@@ -4,7 +4,6 @@ pub mod accept;
 pub mod buffer;
 pub mod clock;
 pub mod idle;
-pub mod rewind;
 pub mod wire;
 
 use std::io;

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -83,13 +82,10 @@ impl Wire {
         self.stream.set_zero_linger().ok();
     }
 
-    /// Takes the wire apart: the socket, and what was read and not yet used.
+    /// The socket alone; what was read and not yet used is given up.
     #[must_use]
-    pub fn into_parts(mut self) -> (TcpStream, Bytes) {
-        let unused = Bytes::copy_from_slice(self.buffer.filled());
-        self.buffer.consume(unused.len());
-        self.release();
-        (self.stream, unused)
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// The address of our end.

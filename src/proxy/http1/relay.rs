@@ -401,7 +401,7 @@ impl Relay {
 /// Ends our side and reads what still comes for a moment: closing at once would make the kernel
 /// send a reset, which may overtake the reply.
 async fn linger(downstream: Wire) {
-    let (mut stream, _) = downstream.into_parts();
+    let mut stream = downstream.into_stream();
     let heard_out = async {
         stream.shutdown().await.ok();
         let mut unwanted = vec![0; 4_096];
