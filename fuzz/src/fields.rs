@@ -2,9 +2,10 @@
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-/// Whether a field can have this name and this value (RFC 9113, sections 8.2.1 and 8.3).
+/// Whether a field can have this name and this value (RFC 9113, sections 8.2.1 and 8.3), where white
+/// space around an ordinary value is borne from those who send it.
 #[must_use]
-pub fn is_valid(name: &[u8], value: &[u8]) -> bool {
+pub fn is_valid(name: &[u8], value: &[u8], takes_blanks: bool) -> bool {
     let is_visible = value.iter().all(|b| (b'!'..=b'~').contains(b));
     match name {
         b":authority" => is_visible && !value.contains(&b'@'),
@@ -21,7 +22,7 @@ pub fn is_valid(name: &[u8], value: &[u8]) -> bool {
         }
         b":status" => StatusCode::from_bytes(value).is_ok(),
         _ => {
-            let is_trimmed = value.trim_ascii() == value;
+            let is_trimmed = takes_blanks || value.trim_ascii() == value;
             HeaderName::from_lowercase(name).is_ok()
                 && HeaderValue::from_bytes(value).is_ok()
                 && is_trimmed

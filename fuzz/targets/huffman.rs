@@ -22,8 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(look(&coded), Some(looked_at(bytes)));
 });
 
-/// The length of a text, and whether it cannot be the value of a field.
-fn looked_at(text: &[u8]) -> (usize, bool) {
-    let is_plain = http::HeaderValue::from_bytes(text).is_ok() && text.trim_ascii() == text;
-    (text.len(), !is_plain)
+/// The length of a text, whether it holds what no value can, and whether there is white space around
+/// it.
+fn looked_at(text: &[u8]) -> (usize, bool, bool) {
+    let has_control = http::HeaderValue::from_bytes(text).is_err();
+    let is_blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    (text.len(), has_control, is_blank(text.first()) || is_blank(text.last()))
 }

@@ -130,6 +130,7 @@ fn digit(byte: &u8) -> Option<u32> {
 
 /// How many blocks of lines have data.
 fn events(bytes: &[u8]) -> u64 {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text: String = bytes.iter().map(|b| char::from(*b)).collect();
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let (mut count, mut has_data) = (0, false);

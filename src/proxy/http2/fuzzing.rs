@@ -6,11 +6,11 @@ use super::frames::{Bounds, Frames, Peer, Step};
 use super::hpack::{Block, Fields};
 use super::huffman;
 
-/// The length of the text that `coded` stands for, and whether no field can have it as its value;
-/// `None` when it stands for nothing.
+/// The length of the text that `coded` stands for, whether it holds a character that no value can,
+/// and whether it begins or ends with white space; `None` when it stands for nothing.
 #[must_use]
-pub fn look(coded: &[u8]) -> Option<(usize, bool)> {
-    huffman::look(coded).map(|look| (look.length, look.is_odd))
+pub fn look(coded: &[u8]) -> Option<(usize, bool, bool)> {
+    huffman::look(coded).map(|look| (look.length, look.has_control, look.is_blank))
 }
 
 /// The text that `coded` stands for; `None` when it stands for nothing.
@@ -22,7 +22,7 @@ pub fn decode(coded: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The compression of a peer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Compression(Fields);
 
 /// What was found in a block of fields.
@@ -41,6 +41,12 @@ pub struct Found {
 }
 
 impl Compression {
+    /// That of a peer whose values may begin and end with white space, or may not.
+    #[must_use]
+    pub fn new(takes_blanks: bool) -> Self {
+        Self(Fields::new(takes_blanks))
+    }
+
     /// Reads a block; `None` when it cannot be read.
     pub fn read(&mut self, bytes: &[u8], is_condemned: bool) -> Option<Found> {
         let Block { rewritten, sensitive, has_pseudo, has_request, status } =

@@ -3,9 +3,14 @@
 /// The field without which a block is no event.
 const DATA: &[u8] = b"data";
 
+/// The byte order mark that a stream may begin with.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The events of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Events {
+    /// How many bytes of [`MARK`] have come; all of them, where it is known that it does not come.
+    marked: usize,
     line: Line,
     /// Whether the block has data.
     has_data: bool,
@@ -38,6 +43,9 @@ impl Events {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             rest = after;
+            if self.marked < MARK.len() && self.is_marked_by(*byte) {
+                continue;
+            }
             let is_after_return = std::mem::replace(&mut self.is_after_return, *byte == b'\r');
             match (byte, self.line) {
                 (b'\n', _) if is_after_return => {}
@@ -56,6 +64,19 @@ impl Events {
                 }
             }
         }
+    }
+
+    /// Whether a byte of the start is one of the mark.
+    fn is_marked_by(&mut self, byte: u8) -> bool {
+        if MARK.get(self.marked) == Some(&byte) {
+            self.marked += 1;
+            return true;
+        }
+        if self.marked > 0 {
+            self.line = Line::Rest; // no field's name begins with half a mark
+        }
+        self.marked = MARK.len();
+        false
     }
 
     fn end_line(&mut self, line: Line) {
@@ -84,6 +105,15 @@ mod tests {
             let text = "data: a|data: b||event: x|data||id: 1|data:c||".replace('|', end);
             assert_eq!(count(&text), 3, "{end:?}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_belongs_to_no_line() {
+        assert_eq!(count("\u{feff}data: a\n\ndata: b\n\n"), 2);
+        assert_eq!(count("\u{feff}\u{feff}data: a\n\n"), 0);
+        let mut half = Events::default();
+        half.read(b"\xef\xbbdata: a\n\n");
+        assert_eq!(half.count(), 0);
     }
 
     #[test]
