@@ -1,7 +1,6 @@
 //! One end of a relay: a socket and what was read from it.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -86,14 +85,6 @@ impl Wire {
     #[must_use]
     pub fn into_stream(self) -> TcpStream {
         self.stream
-    }
-
-    /// The address of our end.
-    ///
-    /// # Errors
-    /// When the socket is broken.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
     }
 
     /// Writes once.

@@ -1,6 +1,5 @@
 //! Moving one body: data as it comes, no faster than it is taken, and its trailers.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -137,9 +136,4 @@ impl Pump {
         self.from.flow_control().release_capacity(count).map_err(Broken::Source)?;
         Poll::Ready(Ok(()))
     }
-}
-
-/// Waits until the peer resets the stream that `to` sends on, and gives the reason.
-pub async fn reset(to: &mut SendStream<Bytes>) -> Result<h2::Reason, h2::Error> {
-    poll_fn(|cx| to.poll_reset(cx)).await
 }
