@@ -1,13 +1,11 @@
 //! From the values of settings to the typed part of each module, and what must hold between them.
 
-use std::net::SocketAddr;
-
 use super::effective::Effective;
-use super::otlp;
 use super::problem::ConfigError;
 use super::value::Value;
 use super::values::Values;
-use crate::proxy::{Authority, Inbound, Limits, Outbound, Tracing};
+use super::{listeners, otlp};
+use crate::proxy::{Limits, Tracing};
 use crate::telemetry::LogFormat;
 use crate::trace::health::HealthChecks;
 use crate::trace::propagate;
@@ -27,7 +25,6 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
     let proxy = proxy(&mut values, is_enabled);
     let telemetry = telemetry(&mut values, is_enabled);
     let admin = admin(&values);
-    check_listeners(&mut values);
     match (admin, values.problems.is_empty()) {
         (Some(admin), true) => Ok(super::Config {
             proxy,
@@ -65,19 +62,9 @@ fn resource(values: &Values) -> Resource {
 }
 
 fn proxy(values: &mut Values, is_enabled: bool) -> crate::proxy::Config {
-    let outbound = values.address("outbound.listen").map(|listen| Outbound { listen });
-    let inbound = inbound(values);
-    let is_idle = !["inbound.app", "inbound.listen", "outbound.listen"]
-        .map(|key| values.is_set(key))
-        .contains(&true);
-    // A key that is misspelt is told already, and this would only hide it.
-    if is_idle && values.problems.is_empty() {
-        values.problems.push(
-            "nothing to proxy: give --inbound ADDR --app ADDR for requests to the application, \
-             or --outbound ADDR for those it makes"
-                .to_owned(),
-        );
-    }
+    let outbound = listeners::outbound(values);
+    let inbound = listeners::inbound(values);
+    listeners::check(values);
     crate::proxy::Config {
         inbound,
         outbound,
@@ -85,36 +72,6 @@ fn proxy(values: &mut Values, is_enabled: bool) -> crate::proxy::Config {
         limits: limits(values),
         tracing: tracing(values, is_enabled),
     }
-}
-
-/// The inbound side, which takes both a listener and an application.
-fn inbound(values: &mut Values) -> Option<Inbound> {
-    const LISTEN: &str = "inbound.listen";
-    const APP: &str = "inbound.app";
-    if !values.is_set(APP) {
-        if values.is_set(LISTEN) {
-            let text = "this needs inbound.app too: give --app ADDR, where the application listens";
-            values.refuse(LISTEN, text);
-        }
-        values.unset(LISTEN);
-        return None;
-    }
-    let inbound = Inbound { listen: values.address(LISTEN)?, app: values.application(APP)? };
-    if is_same_place(&inbound) {
-        let text = "expected where the application listens, found spandrel's own inbound listener";
-        values.refuse(APP, text);
-    }
-    Some(inbound)
-}
-
-fn is_same_place(Inbound { listen, app: Authority { host, port } }: &Inbound) -> bool {
-    let is_here = match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback()),
-        Err(_) => {
-            **host == *"localhost" && (listen.ip().is_unspecified() || listen.ip().is_loopback())
-        }
-    };
-    is_here && *port == listen.port()
 }
 
 fn limits(values: &Values) -> Limits {
@@ -223,25 +180,4 @@ fn telemetry(values: &mut Values, is_enabled: bool) -> crate::telemetry::Config 
 fn admin(values: &Values) -> Option<crate::admin::Config> {
     let metrics_listen = values.address("metrics.listen");
     Some(crate::admin::Config { listen: values.address("admin.listen")?, metrics_listen })
-}
-
-/// Two listeners cannot have one address.
-fn check_listeners(values: &mut Values) {
-    const KEYS: [&str; 4] = ["inbound.listen", "outbound.listen", "metrics.listen", "admin.listen"];
-    let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-    for key in KEYS {
-        let Some(address) = values.address(key) else { continue };
-        match taken.iter().find(|(_, other)| is_overlapping(*other, address)) {
-            Some((other, _)) => {
-                values
-                    .refuse(key, &format!("expected an address of its own, found that of {other}"));
-            }
-            None => taken.push((key, address)),
-        }
-    }
-}
-
-fn is_overlapping(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    one.port() == other.port() && one.port() != 0 && (is_any || one.ip() == other.ip())
 }

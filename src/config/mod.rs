@@ -9,6 +9,7 @@ pub mod env;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod listeners;
 mod meaning;
 mod otlp;
 pub mod problem;

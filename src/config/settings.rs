@@ -27,6 +27,7 @@ const TIME: Kind = Kind::Duration(1, DAY);
 /// A time that may be none: then it is not waited at all, or never comes.
 const GRACE: Kind = Kind::Duration(0, DAY);
 const TEXTS: Kind = Kind::List(&Kind::Text);
+const PORTS: Kind = Kind::List(&Kind::Count(1, 65_535));
 const PATHS: Kind = Kind::List(&Kind::Path);
 const PROPAGATORS: Kind = Kind::List(&Kind::Choice(&["tracecontext", "baggage", "none"]));
 
@@ -37,7 +38,14 @@ pub static SETTINGS: &[Setting] = &[
     setting("workers", Kind::Count(1, 64)).or("1").flag("--workers"),
     setting("inbound.listen", Kind::Address).or("0.0.0.0:16006").flag("--inbound"),
     setting("inbound.app", Kind::Application).flag("--app"),
+    setting("inbound.mode", Kind::Choice(&["explicit", "redirect", "tproxy"])).or("explicit"),
+    setting("inbound.http_ports", PORTS).or(""),
+    setting("inbound.opaque_ports", PORTS).or(""),
     setting("outbound.listen", Kind::Address).flag("--outbound"),
+    setting("outbound.mode", Kind::Choice(&["explicit", "redirect"])).or("explicit"),
+    setting("outbound.http_ports", PORTS).or(""),
+    setting("outbound.opaque_ports", PORTS).or(""),
+    setting("redirect.mark", Kind::Count(1, 0xffff_ffff)).or("1773"),
     setting("spans.routes", PATHS).or(""),
     setting("spans.query_values", Kind::Choice(&["redact", "keep"])).or("redact"),
     setting("spans.baggage_keys", TEXTS).or(""),

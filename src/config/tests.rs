@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::settings::SETTINGS;
 use super::testing::{LEAST, effective, environment, load, parts, with, wrong_file};
 use super::*;
+use crate::proxy::{InboundMode, OutboundMode};
 
 const EXAMPLE: &str = include_str!("../../config/spandrel.yaml");
 
@@ -13,7 +14,9 @@ fn the_defaults_of_the_table_are_those_of_the_modules() {
     let config = with(&[]);
     let inbound = config.proxy.inbound.clone().unwrap();
     assert_eq!(inbound.listen, "0.0.0.0:16006".parse().unwrap());
-    assert_eq!(inbound.app, crate::proxy::Authority { host: "127.0.0.1".into(), port: 8080 });
+    let app = crate::proxy::Authority { host: "127.0.0.1".into(), port: 8080 };
+    assert_eq!(inbound.mode, InboundMode::Explicit(app));
+    assert_eq!(inbound.protocols, crate::proxy::Protocols::default());
     assert_eq!(config.proxy.outbound, None);
     assert_eq!(config.proxy.workers, 1);
     assert_eq!(config.proxy.limits, crate::proxy::Limits::default());
@@ -64,7 +67,9 @@ fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
         let others: &[(&str, &str)] = match setting.key {
             "export.otlp.client_key" => &[("SPANDREL_EXPORT_OTLP_CLIENT_CERTIFICATE", "c.pem")],
             "export.otlp.client_certificate" => &[("SPANDREL_EXPORT_OTLP_CLIENT_KEY", "k.pem")],
-            "inbound.listen" => &[("SPANDREL_INBOUND_APP", "8080")],
+            key if key.starts_with("inbound") && key != "inbound.app" && key != "inbound.mode" => {
+                &[("SPANDREL_INBOUND_APP", "8080")]
+            }
             _ => &[],
         };
         variables.extend(others);
@@ -87,6 +92,12 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "workers" => ("2", "2"),
         "inbound.listen" => ("[::1]:7", "\"[::1]:7\""),
         "inbound.app" => ("orders.shop:80", "orders.shop:80"),
+        "inbound.mode" | "outbound.mode" => ("redirect", "redirect"),
+        "inbound.http_ports"
+        | "inbound.opaque_ports"
+        | "outbound.http_ports"
+        | "outbound.opaque_ports" => ("80,8080", "[80, 8080]"),
+        "redirect.mark" => ("7", "7"),
         "outbound.listen" | "metrics.listen" | "admin.listen" => ("127.0.0.1:7", "127.0.0.1:7"),
         "spans.routes" => ("/a/{b}, /c", "[\"/a/{b}\", /c]"),
         "spans.query_values" => ("keep", "keep"),
@@ -179,13 +190,14 @@ fn the_printed_configuration_names_origins_and_hides_secrets() {
 #[test]
 fn what_does_not_fit_together_is_refused() {
     let nothing = "nothing to proxy: give --inbound ADDR --app ADDR for requests to the \
-                   application, or --outbound ADDR for those it makes";
+                   application, or --outbound ADDR for those it makes, or inbound.mode and \
+                   outbound.mode redirect";
     for (file, expected) in [
         ("", nothing),
         (
             "inbound: {listen: \"0.0.0.0:1\"}",
             "spandrel.yaml:1: inbound.listen: this needs inbound.app too: give --app ADDR, where \
-             the application listens",
+             the application listens, or inbound.mode redirect",
         ),
         (
             "inbound: {app: 16006}",
@@ -390,4 +402,37 @@ proptest! {
         let loaded = Config::load(None, &environment(&[(&variable, &value)]), &[]);
         prop_assert!(loaded.is_err(), "nothing was said of what to proxy");
     }
+}
+
+#[test]
+fn a_redirected_side_needs_no_address() {
+    let config = load("inbound.mode: redirect\noutbound.mode: redirect\n", &[], &[]).unwrap();
+    let (inbound, outbound) = (config.proxy.inbound.unwrap(), config.proxy.outbound.unwrap());
+    assert_eq!((inbound.mode, outbound.mode), (InboundMode::Redirect, OutboundMode::Redirect));
+    assert_eq!(inbound.listen, "[::]:16006".parse().unwrap());
+    assert_eq!(outbound.listen, "[::]:16001".parse().unwrap());
+
+    let yaml = "inbound: {mode: tproxy, listen: '0.0.0.0:9', opaque_ports: [3306]}\n\
+                redirect.mark: 5\n";
+    let config = load(yaml, &[], &[]).unwrap();
+    let inbound = config.proxy.inbound.unwrap();
+    assert_eq!(inbound.mode, InboundMode::Tproxy { mark: 5 });
+    assert_eq!(inbound.listen, "0.0.0.0:9".parse().unwrap());
+    assert_eq!(inbound.protocols.opaque, [3306]);
+    assert_eq!(config.proxy.outbound, None);
+}
+
+#[test]
+fn an_application_beside_redirection_is_warned_of() {
+    let config = load("inbound: {mode: redirect, app: 8080}\n", &[], &[]).unwrap();
+    let [warning] = &config.warnings[..] else { panic!("{:?}", config.warnings) };
+    assert!(warning.starts_with("inbound.app (spandrel.yaml:1) is not used"), "{warning}");
+    assert_eq!(config.proxy.inbound.unwrap().mode, InboundMode::Redirect);
+}
+
+#[test]
+fn a_port_has_one_protocol() {
+    let yaml = "outbound: {mode: redirect, http_ports: [80, 81], opaque_ports: [81]}\n";
+    let error = load(yaml, &[], &[]).unwrap_err().to_string();
+    assert!(error.contains("outbound.opaque_ports: expected ports that are not in"), "{error}");
 }

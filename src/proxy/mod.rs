@@ -44,15 +44,54 @@ pub struct Config {
 pub struct Inbound {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The application, as `host:port`.
-    pub app: Authority,
+    /// How requests get there, and where they go from there.
+    pub mode: InboundMode,
+    /// The ports whose protocol is known, where connections are redirected.
+    pub protocols: Protocols,
 }
 
-/// The outbound listener, in its explicit form: clients are told to use it as their proxy.
+/// How requests to the application come to the inbound listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InboundMode {
+    /// Callers address the listener, and requests go on to this application.
+    Explicit(Authority),
+    /// Callers address the application, and the rules of the system redirect them to the listener.
+    /// Connections go on to where they were meant to go, from an address that the rules spare.
+    Redirect,
+    /// The same by TPROXY: they go on from the caller's own address.
+    Tproxy {
+        /// The mark of these connections, by which the answers find their way back.
+        mark: u32,
+    },
+}
+
+/// The outbound listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbound {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// How calls get there.
+    pub mode: OutboundMode,
+    /// The ports whose protocol is known, where connections are redirected.
+    pub protocols: Protocols,
+}
+
+/// How calls of the application come to the outbound listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboundMode {
+    /// The application is told to use it as its HTTP proxy.
+    Explicit,
+    /// The rules of the system redirect connections to it; they go on to where they were meant to.
+    Redirect,
+}
+
+/// The ports whose protocol need not be detected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Protocols {
+    /// Ports of HTTP: what is not HTTP is answered as a bad request.
+    pub http: Vec<u16>,
+    /// Ports of something else: what comes passes as bytes.
+    pub opaque: Vec<u16>,
 }
 
 /// A host, by name or address, and a port.
@@ -114,6 +153,17 @@ pub struct Limits {
     pub response_timeout: Duration,
     /// How long a connection, a stream or a tunnel may be silent in both directions.
     pub idle_timeout: Duration,
+}
+
+impl Inbound {
+    /// The application, where it is known from the settings.
+    #[must_use]
+    pub const fn app(&self) -> Option<&Authority> {
+        match &self.mode {
+            InboundMode::Explicit(app) => Some(app),
+            InboundMode::Redirect | InboundMode::Tproxy { .. } => None,
+        }
+    }
 }
 
 impl Default for Tracing {

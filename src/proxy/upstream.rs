@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Authority;
 use super::connection::Conn;
 use super::fault::{Fault, Kind};
+use super::{Authority, Inbound};
 use crate::direction::Direction;
 use crate::net;
 use crate::trace::semconv;
@@ -24,8 +24,9 @@ const HTTP_PORT: u16 = 80;
 /// # Errors
 /// When an outbound request names no authority that one could connect to.
 pub fn target(conn: &Conn, authority: Option<&[u8]>) -> Result<Authority, Fault> {
-    if let (Direction::Inbound, Some(inbound)) = (conn.direction, &conn.worker.config.inbound) {
-        return Ok(inbound.app.clone());
+    let inbound = conn.worker.config.inbound.as_ref();
+    if let (Direction::Inbound, Some(app)) = (conn.direction, inbound.and_then(Inbound::app)) {
+        return Ok(app.clone());
     }
     let parsed = authority.and_then(semconv::Authority::parse);
     let host = parsed.and_then(|a| std::str::from_utf8(a.host).ok());

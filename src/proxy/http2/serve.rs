@@ -18,6 +18,7 @@ use super::{settings, stream};
 use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
+use crate::proxy::Inbound;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
@@ -151,10 +152,10 @@ fn tell_of_refused(conn: &Rc<Conn>, count: usize) {
 /// Waits until extended CONNECT can be offered. To know whether the application takes it, spandrel
 /// connects to it as soon as it is connected to; a failure is for the first request to find.
 async fn extended_connect(conn: &Conn, upstreams: &Upstreams) {
-    if let Some(inbound) = &conn.worker.config.inbound
-        && conn.direction == Direction::Inbound
+    if conn.direction == Direction::Inbound
+        && let Some(app) = conn.worker.config.inbound.as_ref().and_then(Inbound::app)
     {
-        upstreams.attempt(&inbound.app).await.ok();
+        upstreams.attempt(app).await.ok();
     }
     upstreams.extended_connect().await;
 }
