@@ -116,6 +116,7 @@ fn spans(c: &mut Criterion) {
         trace_id: ids.trace_id(),
         span_id: ids.span_id(),
         parent: Some(ids.span_id()),
+        link: None,
         flags: Flags::SAMPLED,
         kind: Kind::Server,
         is_part: false,

@@ -9,11 +9,14 @@ use crate::analysis::path::Times;
 use crate::analysis::report::Report;
 use crate::analysis::tree::Tree;
 use crate::analysis::verdict::{Note, Verdict};
-use crate::analysis::{Facts, Span, words};
+use crate::analysis::{Facts, Link, Span, words};
 use crate::trace::TraceId;
 
 /// The digits of the ids that some older tracers make; they are the last digits of a whole id.
 const SHORT_ID: usize = 16;
+
+/// The most links that are told, those of the first spans.
+const MAX_LINKS: usize = 8;
 
 /// A trace and what is known of it.
 struct Reading<'a> {
@@ -45,7 +48,7 @@ pub(super) async fn run(
 
 /// The trace with this id, of these spans, as people read it.
 pub(super) fn drawn(id: TraceId, spans: &[Span], screen: Screen) -> String {
-    Reading::of(spans).drawn(id, screen)
+    Reading::of(spans).drawn(id, screen) + &links(spans, screen)
 }
 
 /// The id that these hexadecimal digits are.
@@ -105,6 +108,22 @@ impl<'a> Reading<'a> {
         parts.extend(self.tenants().into_iter().map(|t| format!("tenant {}", harmless(t))));
         parts.join("  ")
     }
+}
+
+/// Which other traces the spans have to do with; nothing where there are none.
+fn links(spans: &[Span], screen: Screen) -> String {
+    let all = spans.iter().flat_map(|span| span.links.iter().map(move |link| (span, link)));
+    let line = |(span, link): (&Span, &Link)| {
+        let whose = harmless(&format!("{} {}", span.facts.service, span.facts.name));
+        let text = format!("{whose} is linked to trace {}, span {}", link.trace_id, link.span_id);
+        wrapped(&text, 0, screen.columns()).join("\n") + "\n"
+    };
+    let mut text: String = all.clone().take(MAX_LINKS).map(line).collect();
+    let untold = all.count().saturating_sub(MAX_LINKS);
+    if untold > 0 {
+        text += &format!("and {untold} more; --json tells all of them\n");
+    }
+    text
 }
 
 /// The headline of a verdict, and its notes.
@@ -175,6 +194,23 @@ mod tests {
         }
         assert!(lines.last().is_some_and(|l| l.starts_with("█ the trace waited")), "{drawn}");
         assert!(!drawn.contains('\x1b'));
+    }
+
+    #[test]
+    fn links_are_told_up_to_a_bound() {
+        let (mut spans, screen) = (shop(), Screen::new(200, false));
+        let id = id();
+        assert_eq!(links(&spans, screen), "");
+        let span_id = spans[0].facts.span_id;
+        let link = || Link { trace_id: id, span_id, attributes: Vec::new() };
+        spans[2].links = vec![link()];
+        let told = drawn(id, &spans, screen);
+        let line = format!("\norders POST /orders is linked to trace {id}, span {span_id}\n");
+        assert!(told.ends_with(&line), "{told}");
+        spans[2].links = (0..MAX_LINKS + 2).map(|_| link()).collect();
+        let told = links(&spans, screen);
+        assert_eq!(told.lines().count(), MAX_LINKS + 1, "{told}");
+        assert!(told.ends_with("and 2 more; --json tells all of them\n"), "{told}");
     }
 
     #[test]

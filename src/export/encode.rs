@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use super::wire;
+use crate::trace::TraceContext;
 use crate::trace::resource::Resource;
 use crate::trace::semconv::{Key, SCHEMA_URL};
 use crate::trace::span::{Kind, Name, Span, SpanView, Status, Value};
@@ -40,8 +41,12 @@ mod field {
     pub(super) const SPAN_START: u8 = 7;
     pub(super) const SPAN_END: u8 = 8;
     pub(super) const SPAN_ATTRIBUTES: u8 = 9;
+    pub(super) const SPAN_LINKS: u8 = 13;
     pub(super) const SPAN_STATUS: u8 = 15;
     pub(super) const SPAN_FLAGS: u8 = 16;
+    pub(super) const LINK_TRACE_ID: u8 = 1;
+    pub(super) const LINK_SPAN_ID: u8 = 2;
+    pub(super) const LINK_FLAGS: u8 = 6;
     pub(super) const STATUS_CODE: u8 = 3;
     pub(super) const KEY_VALUE_KEY: u8 = 1;
     pub(super) const KEY_VALUE_VALUE: u8 = 2;
@@ -143,11 +148,23 @@ fn write_span(out: &mut Vec<u8>, names: &Names, view: SpanView<'_>) {
             }
         }
     }
+    if let Some(link) = span.link {
+        write_link(out, link);
+    }
     if span.status == Status::Error {
         const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
         wire::bytes(out, field::SPAN_STATUS, &ERROR);
     }
     wire::fixed32(out, field::SPAN_FLAGS, flags(span));
+}
+
+/// The flags do not say whether the linked span lives in another process: that is not known here.
+fn write_link(out: &mut Vec<u8>, link: TraceContext) {
+    const LENGTH: usize = 1 + 1 + 16 + 1 + 1 + 8 + 1 + 4;
+    wire::open(out, field::SPAN_LINKS, LENGTH);
+    wire::bytes(out, field::LINK_TRACE_ID, &link.trace_id.to_bytes());
+    wire::bytes(out, field::LINK_SPAN_ID, &link.span_id.to_bytes());
+    wire::fixed32(out, field::LINK_FLAGS, u32::from(link.flags.to_byte()));
 }
 
 /// The known attribute names as [`encode_name`] makes them, by the number of the key.
@@ -313,11 +330,21 @@ mod tests {
             start_time_unix_nano: span.start,
             end_time_unix_nano: span.end,
             attributes: attributes.collect(),
+            links: span.link.iter().map(expected_link).collect(),
             status: (span.status == Status::Error).then(|| proto::Status {
                 code: proto::status::StatusCode::Error.into(),
                 ..proto::Status::default()
             }),
             ..proto::Span::default()
+        }
+    }
+
+    fn expected_link(link: &TraceContext) -> proto::span::Link {
+        proto::span::Link {
+            trace_id: link.trace_id.to_bytes().to_vec(),
+            span_id: link.span_id.to_bytes().to_vec(),
+            flags: u32::from(link.flags.to_byte()),
+            ..proto::span::Link::default()
         }
     }
 
@@ -352,6 +379,11 @@ mod tests {
                 trace_id: ids.trace_id(),
                 span_id: ids.span_id(),
                 parent: Some(ids.span_id()),
+                link: Some(TraceContext {
+                    trace_id: ids.trace_id(),
+                    span_id: ids.span_id(),
+                    flags: Flags::SAMPLED,
+                }),
                 flags: Flags::SAMPLED,
                 kind: Kind::Server,
                 is_part: false,
@@ -375,6 +407,7 @@ mod tests {
         let resource = Resource::new(Some("orders"), &[("zone".to_owned(), "ä".to_owned())]);
         let mut root = given();
         root.span.parent = None;
+        root.span.link = None;
         root.span.status = Status::Unset;
         root.span.kind = Kind::Client;
         root.trace_state.clear();
@@ -385,6 +418,7 @@ mod tests {
         let spans = &read.resource_spans[0].scope_spans[0].spans;
         assert_eq!((spans[0].flags, spans[1].flags), (0x301, 0x101));
         assert_eq!(spans[1].status, None);
+        assert_eq!((spans[0].links.len(), spans[1].links.len()), (1, 0));
     }
 
     fn value() -> impl Strategy<Value = Content> {
@@ -403,13 +437,21 @@ mod tests {
     prop_compose! {
         fn any_span()(
             (trace_id, span_id) in (1_u128.., 1_u64..),
+            link in proptest::option::of((1_u128.., 1_u64.., any::<u8>())),
             parent in proptest::option::of(1_u64..),
             (flags, server, is_part, error) in any::<(u8, bool, bool, bool)>(),
             (start, end) in any::<(u64, u64)>(),
         ) -> Span {
+            let trace = |id: u128| TraceId::from_bytes(id.to_be_bytes()).expect("not zero");
+            let own = |id: u64| SpanId::from_bytes(id.to_be_bytes()).expect("not zero");
             Span {
-                trace_id: TraceId::from_bytes(u128::to_be_bytes(trace_id)).expect("not zero"),
-                span_id: SpanId::from_bytes(u64::to_be_bytes(span_id)).expect("not zero"),
+                trace_id: trace(trace_id),
+                span_id: own(span_id),
+                link: link.map(|(trace_id, span_id, flags)| TraceContext {
+                    trace_id: trace(trace_id),
+                    span_id: own(span_id),
+                    flags: Flags::from_byte(flags),
+                }),
                 parent: parent.and_then(|p| SpanId::from_bytes(p.to_be_bytes())),
                 flags: Flags::from_byte(flags),
                 kind: if server { Kind::Server } else { Kind::Client },

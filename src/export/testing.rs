@@ -33,6 +33,7 @@ pub(crate) fn span() -> Span {
         trace_id: ids.trace_id(),
         span_id: ids.span_id(),
         parent: None,
+        link: None,
         flags: Flags::SAMPLED,
         kind: Kind::Server,
         is_part: false,

@@ -4,7 +4,7 @@
 //! batch shares. Attributes are written while the request runs, as a plain run of records, so
 //! that finishing a span is one copy and no allocation.
 
-use super::{Flags, SpanId, TraceId, semconv::Key};
+use super::{Flags, SpanId, TraceContext, TraceId, semconv::Key};
 
 /// The longest attribute value that is kept, in bytes; what is longer is cut.
 pub const MAX_VALUE: usize = 4_096;
@@ -40,6 +40,8 @@ pub struct Span {
     pub span_id: SpanId,
     /// The span that caused it, which lives in another process; `None` at the root of a trace.
     pub parent: Option<SpanId>,
+    /// A span, mostly of another trace, that has to do with this one without having caused it.
+    pub link: Option<TraceContext>,
     /// The W3C trace flags that went on with the request.
     pub flags: Flags,
     /// Server or client.
@@ -312,6 +314,7 @@ mod tests {
             trace_id: ids.trace_id(),
             span_id: ids.span_id(),
             parent: None,
+            link: None,
             flags: Flags::SAMPLED,
             kind: Kind::Server,
             is_part: false,

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::Event;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -314,6 +314,27 @@ async fn times_of_events_are_exact_to_the_nanosecond() {
     let events = answer["spans"][0]["events"].as_array().expect("there are events");
     let times: Vec<&Value> = events.iter().map(|event| &event["at_us"]).collect();
     assert_eq!(times, [0.001, -0.001, 1234.567]);
+}
+
+#[tokio::test]
+async fn a_link_is_in_what_the_page_asks_for_and_in_what_jaeger_answers() {
+    let backend = Backend::start();
+    let link = Link {
+        trace_id: 0xbb_u128.to_be_bytes().to_vec(),
+        span_id: 7_u64.to_be_bytes().to_vec(),
+        flags: 1,
+        ..Link::default()
+    };
+    let one = request("orders", vec![Span { links: vec![link], ..span(0xaa, 1, "GET") }]);
+    backend.post("/v1/traces", PROTOBUF, one.encode_to_vec()).await;
+    let other = TRACE.replace("aa", "bb");
+    let answer = backend.get(&format!("/api/traces/{TRACE}")).await.json();
+    let link = &answer["spans"][0]["links"][0];
+    assert_eq!((&link["trace"], &link["span"]), (&json!(other), &json!("0000000000000007")));
+    let answer = backend.get(&format!("/api/v3/traces/{TRACE}")).await.json();
+    let spans = &answer["result"]["resourceSpans"][0]["scopeSpans"][0]["spans"];
+    let link = &spans[0]["links"][0];
+    assert_eq!((&link["traceId"], &link["spanId"]), (&json!(other), &json!("0000000000000007")));
 }
 
 #[tokio::test]

@@ -163,6 +163,7 @@ impl Live {
             trace_id: self.context.trace_id,
             span_id: self.context.span_id,
             parent: self.parent,
+            link: None,
             flags: self.context.flags,
             kind: self.kind,
             is_part: false,
