@@ -14,6 +14,7 @@ pub mod sample;
 pub mod semconv;
 pub mod span;
 pub mod tenant;
+pub mod tls;
 
 pub use id::{Flags, IdGenerator, SpanId, TraceId};
 
