@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::live::Live;
 use super::connection::Conn;
 use super::fault::Fault;
-use super::inflight::Entered;
+use super::inflight::{Entered, Inbound};
 use super::meter::Meter;
 use super::{Authority, Tracing};
 use crate::direction::Direction;
@@ -41,7 +41,9 @@ pub struct Exchange {
     /// Where the request goes.
     upstream: Option<Authority>,
     /// Keeps the request findable for the outbound calls it causes.
-    _entered: Option<Entered>,
+    entered: Option<Entered>,
+    /// Whether an upstream was found that the request could be sent to.
+    is_sent: bool,
     outcome: Outcome,
     fault: Option<Fault>,
     /// When the last byte of the response passed, where that is not now.
@@ -83,6 +85,7 @@ impl Exchange {
         exchange.request = Meter::of(packing);
         if tracing.health_checks.matches(request.path, request.headers) {
             worker.counters.health_checks.add(1);
+            exchange.enter(None);
             return exchange;
         }
         let verdict = Verdict::reach(conn, tracing, request.headers);
@@ -97,10 +100,7 @@ impl Exchange {
         let resolved = tracing.tenants.resolve(request.headers, || joined?.tenant);
         exchange.tenant = resolved.tenant;
         exchange.is_tenant_written = resolved.is_written;
-        if conn.direction == Direction::Inbound && worker.has_outbound() {
-            exchange._entered = travelling
-                .map(|context| worker.in_flight.enter(context.trace_id, exchange.tenant.as_ref()));
-        }
+        exchange.enter(travelling);
         if let Some(context) = verdict.recorded {
             let state = verdict.extracted.state;
             exchange.injection = propagate::inject(context, state, &tracing.propagation);
@@ -109,6 +109,20 @@ impl Exchange {
             exchange.describe(request.headers, is_joined);
         }
         exchange
+    }
+
+    /// Makes a request findable for the outbound calls that it causes; `None` stands for one that
+    /// has no trace.
+    fn enter(&mut self, context: Option<TraceContext>) {
+        let worker = &self.conn.worker;
+        if self.conn.direction == Direction::Inbound && worker.has_outbound() {
+            self.entered = Some(worker.in_flight.enter(&Inbound {
+                context,
+                is_carried: true,
+                tenant: self.tenant.as_ref(),
+                ..Inbound::default()
+            }));
+        }
     }
 
     /// Begins with a head that could not be read: there is a request, but nothing is known of it.
@@ -135,7 +149,8 @@ impl Exchange {
             tenant: None,
             is_tenant_written: false,
             upstream: None,
-            _entered: None,
+            entered: None,
+            is_sent: false,
             outcome: Outcome::default(),
             fault: None,
             response_end: None,
@@ -183,6 +198,7 @@ impl Exchange {
 
     /// Notes which address the request goes to, and how long connecting took if that was needed.
     pub fn connected(&mut self, peer: SocketAddr, took: Option<Duration>) {
+        self.is_sent = true;
         let Some(live) = &mut self.live else { return };
         if live.kind == Kind::Client {
             semconv::add_peer(&mut live.attributes, peer);
@@ -306,6 +322,7 @@ impl Exchange {
         }
         self.conclude_call();
         self.log_fault();
+        self.leave();
         let worker = &self.conn.worker;
         worker.requests_open.set(worker.requests_open.get() - 1);
         worker.counters.request(self.conn.direction, self.outcome.status_code).add(1);
@@ -315,6 +332,16 @@ impl Exchange {
             self.add_messages(&mut live);
             let bodies = self.bodies.unwrap_or((self.request.bytes, self.response.bytes));
             live.end(&self.conn, self.fault, &self.outcome, bodies, end);
+        }
+    }
+
+    /// Lets go of the request that outbound calls could find.
+    fn leave(&mut self) {
+        if let Some(mut entered) = self.entered.take()
+            && self.fault.is_some()
+            && self.is_sent
+        {
+            entered.abandon();
         }
     }
 
