@@ -78,7 +78,19 @@ impl Wire {
 
     /// Closes at once and tells the peer by a reset, as one passes on a reset of the other side.
     pub fn reset(self) {
+        self.set_to_reset();
+    }
+
+    /// Lets the peer be told by a reset when the wire is dropped.
+    pub fn set_to_reset(&self) {
         self.stream.set_zero_linger().ok();
+    }
+
+    /// Whether the connection has been reset since this was last asked, and nobody was told by
+    /// reading or writing.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None))
     }
 
     /// The socket alone; what was read and not yet used is given up.

@@ -384,8 +384,8 @@ impl Relay {
     ) -> After {
         self.upstreams.clear();
         exchange.tunnels(packing);
-        let fault = tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle, &mut exchange);
-        let Some(fault) = fault.await else {
+        let end = tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle, &mut exchange);
+        let Some(fault) = end.await.fault else {
             exchange.end();
             return After::Close;
         };
