@@ -1,6 +1,9 @@
 //! Read buffers that are borrowed while there is something to read and given back when idle.
 
 use std::cell::RefCell;
+use std::rc::Rc;
+
+use super::splice::PipePool;
 
 /// The size of a buffer, in bytes, until a message needs more.
 pub const BUFFER_SIZE: usize = 16 * 1024;
@@ -9,10 +12,11 @@ pub const STREAM_BUFFER_SIZE: usize = 64 * 1024;
 /// The most buffers that a worker keeps for the next reader.
 const MAX_POOLED: usize = 64;
 
-/// The spare buffers of one worker.
+/// What a worker lends to its connections: spare buffers, and pipes.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     spare: RefCell<Vec<Vec<u8>>>,
+    pub(super) pipes: Rc<PipePool>,
 }
 
 impl BufferPool {

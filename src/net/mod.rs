@@ -4,6 +4,7 @@ pub mod accept;
 pub mod buffer;
 pub mod clock;
 pub mod idle;
+pub mod splice;
 pub mod tcp_info;
 pub mod wire;
 

@@ -1,14 +1,16 @@
 //! One end of a relay: a socket and what was read from it.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::buffer::{BUFFER_SIZE, Buffer, BufferPool};
+use super::buffer::{BUFFER_SIZE, Buffer, BufferPool, STREAM_BUFFER_SIZE};
+use super::splice::{self, Pipe};
 
 /// A socket with a read buffer that exists only while there is something in it.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Wire {
     is_eof: bool,
     /// Whether the last read filled the whole buffer: more is waiting, so larger reads pay.
     is_filling_up: bool,
+    /// Whether it gave so much that the next read is better spared.
+    is_bulk: bool,
 }
 
 impl Wire {
@@ -28,7 +32,14 @@ impl Wire {
     pub fn new(stream: TcpStream, pool: Rc<BufferPool>) -> Self {
         // Failing to set the option costs latency, never correctness.
         stream.set_nodelay(true).ok();
-        Self { stream, pool, buffer: Buffer::default(), is_eof: false, is_filling_up: false }
+        Self {
+            stream,
+            pool,
+            buffer: Buffer::default(),
+            is_eof: false,
+            is_filling_up: false,
+            is_bulk: false,
+        }
     }
 
     /// Whether the peer has said that nothing more will come.
@@ -60,6 +71,7 @@ impl Wire {
             Poll::Ready(Ok(())) => {
                 self.is_eof = count == 0;
                 self.is_filling_up = is_full && count >= BUFFER_SIZE;
+                self.is_bulk = is_full && count >= STREAM_BUFFER_SIZE;
                 self.buffer.fill(count);
                 Poll::Ready(Ok(count))
             }
@@ -67,6 +79,57 @@ impl Wire {
             Poll::Pending => {
                 self.buffer.release(&self.pool);
                 Poll::Pending
+            }
+        }
+    }
+
+    /// An empty pipe for what comes next, where that is likely to be more than a buffer holds.
+    pub fn lend_pipe(&mut self) -> Option<Pipe> {
+        if !self.is_bulk || !self.buffer.is_empty() {
+            return None;
+        }
+        let pipe = self.pool.pipes.lend()?;
+        self.buffer.release(&self.pool);
+        Some(pipe)
+    }
+
+    /// Reads once, into an empty pipe; `Ok(0)` is the end of what the peer sends.
+    ///
+    /// # Errors
+    /// `Unsupported` when the system cannot do this, and else when the connection is broken.
+    pub fn poll_fill_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_io(Interest::READABLE, || pipe.take_in(&self.stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(count) => {
+                    self.is_eof = count == 0;
+                    self.is_bulk = count >= splice::LEAST;
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes once what a pipe holds.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn poll_empty_pipe(
+        &mut self,
+        cx: &mut Context<'_>,
+        pipe: &mut Pipe,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_io(Interest::WRITABLE, || pipe.give_out(&self.stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
             }
         }
     }
@@ -123,5 +186,11 @@ impl Wire {
     pub fn shut_down(&mut self, cx: &mut Context<'_>) {
         // The peer may be gone already, which is the same to us.
         let _ended = Pin::new(&mut self.stream).poll_shutdown(cx).is_ready();
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }

@@ -26,6 +26,11 @@ impl Meter {
         }
     }
 
+    /// Counts content that passes without being seen.
+    pub const fn pass_unseen(&mut self, count: usize) {
+        self.bytes += count as u64;
+    }
+
     /// The messages, where the body holds such.
     #[must_use]
     pub fn messages(&self) -> Option<&Messages> {

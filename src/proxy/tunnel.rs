@@ -14,6 +14,7 @@ use super::fault::{Fault, Kind, Side};
 use super::meter::Meter;
 use crate::net::buffer::STREAM_BUFFER_SIZE;
 use crate::net::idle::IdleWatch;
+use crate::net::splice::Pipe;
 use crate::net::wire::Wire;
 
 /// Whose bytes a tunnel moves.
@@ -73,6 +74,8 @@ struct Tunnel<'a, M> {
 /// One way through a tunnel.
 #[derive(Debug, Default)]
 struct Flow {
+    /// What was read and not yet passed on, where it did not come to us.
+    pipe: Option<Pipe>,
     is_over: bool,
 }
 
@@ -190,7 +193,6 @@ impl Flow {
     }
 
     /// Moves something; gives whether there may be more.
-    #[expect(clippy::unused_self, reason = "a flow will hold a pipe")]
     fn step(
         &mut self,
         cx: &mut Context<'_>,
@@ -200,12 +202,25 @@ impl Flow {
     ) -> Poll<Result<bool, Broken>> {
         let source = |_: io::Error| Broken::Source;
         let destination = |_: io::Error| Broken::Destination;
-        if !from.buffer.is_empty() {
+        if let Some(pipe) = &mut self.pipe {
+            let count = ready!(to.poll_empty_pipe(cx, pipe)).map_err(destination)?;
+            meter.pass_unseen(count);
+            self.pipe.take_if(|pipe| pipe.is_empty());
+        } else if !from.buffer.is_empty() {
             let count = ready!(to.poll_write(cx, from.buffer.filled())).map_err(destination)?;
             meter.pass(from.buffer.filled().get(..count).unwrap_or_default());
             from.buffer.consume(count);
         } else if from.is_eof() {
             return Poll::Ready(Ok(false));
+        } else if meter.messages().is_none()
+            && let Some(mut pipe) = from.lend_pipe()
+        {
+            match ready!(from.poll_fill_pipe(cx, &mut pipe)) {
+                Ok(_) => self.pipe = Some(pipe).filter(|pipe| !pipe.is_empty()),
+                // From here on no pipes are lent.
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                Err(_reset) => return Poll::Ready(Err(Broken::Source)),
+            }
         } else {
             ready!(from.poll_fill(cx, STREAM_BUFFER_SIZE)).map_err(source)?;
         }

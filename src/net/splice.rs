@@ -1,0 +1,132 @@
+//! Pipes by which bytes go from one socket to another without coming to us.
+//!
+//! The kernel moves them into the pipe and out of it by reference, so that what costs most in
+//! passing bulk on, copying it twice, is saved. A pipe is lent only while there is something in it;
+//! the few that a worker keeps are empty. Where there is none to be had, one copies as before.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+/// The least that is worth a pipe, in bytes: moving less at a time costs as much as copying it.
+pub(super) const LEAST: usize = 32 * 1024;
+/// The most bytes that go into a pipe at once.
+const MOST: usize = 1 << 20;
+/// The size of a pipe, in bytes. That is a number of pages, of which the shortest segment takes up
+/// one, so that a pipe holds much less than this of a network with small packets.
+const PIPE_SIZE: usize = 256 * 1024;
+/// The most pipes that a worker lends at a time: each takes two descriptors.
+const MAX_LENT: usize = 128;
+/// The most empty pipes that a worker keeps for the next who asks.
+const MAX_SPARE: usize = 8;
+
+/// The pipes of one worker.
+#[derive(Debug, Default)]
+pub struct PipePool {
+    spare: RefCell<Vec<Ends>>,
+    lent: Cell<usize>,
+    /// The system does not splice sockets, or not for us.
+    is_unavailable: Cell<bool>,
+}
+
+/// A pipe, lent for as long as this lives.
+#[derive(Debug)]
+pub struct Pipe {
+    /// Gone only while dropping.
+    ends: Option<Ends>,
+    held: usize,
+    pool: Rc<PipePool>,
+}
+
+#[derive(Debug)]
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl PipePool {
+    /// An empty pipe, if one can be had.
+    #[must_use]
+    pub fn lend(self: &Rc<Self>) -> Option<Pipe> {
+        if self.is_unavailable.get() || self.lent.get() >= MAX_LENT {
+            return None;
+        }
+        let spare = self.spare.borrow_mut().pop();
+        let ends = spare.map_or_else(Ends::new, Ok).ok()?;
+        self.lent.set(self.lent.get() + 1);
+        Some(Pipe { ends: Some(ends), held: 0, pool: Rc::clone(self) })
+    }
+}
+
+impl Ends {
+    fn new() -> rustix::io::Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // Where there is no room for more, it keeps the size that every pipe has.
+        fcntl_setpipe_size(&write, PIPE_SIZE).ok();
+        Ok(Self { read, write })
+    }
+}
+
+impl Pipe {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Takes in what `from` has, while the pipe is empty; `Ok(0)` is the end of `from`.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing yet, `Unsupported` when the system does not do this, and
+    /// else when `from` is broken.
+    pub(super) fn take_in(&mut self, from: &impl AsFd) -> io::Result<usize> {
+        let Some(ends) = self.ends.as_ref().filter(|_| self.held == 0) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        match splice(from, None, &ends.write, None, MOST, FLAGS) {
+            Ok(count) => {
+                self.held = count;
+                Ok(count)
+            }
+            Err(Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::OPNOTSUPP) => {
+                self.pool.is_unavailable.set(true);
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives `to` what it takes of that which is held.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing at the moment, and else when `to` is broken.
+    pub(super) fn give_out(&mut self, to: &impl AsFd) -> io::Result<usize> {
+        let Some(ends) = &self.ends else { return Err(io::ErrorKind::WriteZero.into()) };
+        let count = splice(&ends.read, None, to, None, self.held, FLAGS)?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.held = self.held.saturating_sub(count);
+        Ok(count)
+    }
+}
+
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+impl Drop for Pipe {
+    /// A pipe that still holds something goes, and what it holds with it.
+    fn drop(&mut self) {
+        self.pool.lent.set(self.pool.lent.get() - 1);
+        let mut spare = self.pool.spare.borrow_mut();
+        if let Some(ends) = self.ends.take()
+            && self.held == 0
+            && spare.len() < MAX_SPARE
+        {
+            spare.push(ends);
+        }
+    }
+}
