@@ -45,6 +45,11 @@ pub const REQUESTS: Metric =
 /// Open downstream connections.
 pub const CONNECTIONS: Metric =
     gauge("spandrel_connections", "Downstream connections that are open, by direction.");
+/// Connections that carry something else than HTTP.
+pub const OPAQUE_CONNECTIONS: Metric = counter(
+    "spandrel_opaque_connections_total",
+    "Connections that turned out to carry no HTTP, by direction and protocol.",
+);
 /// Requests and connections that failed in or around us.
 pub const FAULTS: Metric =
     counter("spandrel_fault_total", "Failures, by the side at fault and the kind of failure.");
@@ -55,13 +60,14 @@ pub const HEALTH_CHECKS: Metric = counter(
 );
 
 /// Every metric there is.
-pub const ALL: [Metric; 8] = [
+pub const ALL: [Metric; 9] = [
     SPANS_CREATED,
     SPANS_EXPORTED,
     SPANS_DROPPED,
     SPANS_QUEUED,
     REQUESTS,
     CONNECTIONS,
+    OPAQUE_CONNECTIONS,
     FAULTS,
     HEALTH_CHECKS,
 ];

@@ -102,6 +102,7 @@ fn tracing(values: &mut Values, is_enabled: bool) -> Tracing {
             user_agents: values.list("spans.health_check_user_agents"),
             paths: values.list("spans.health_check_paths"),
         },
+        connections: values.flag("spans.connections"),
         progress_interval: Some(values.duration("spans.progress_interval"))
             .filter(|interval| !interval.is_zero()),
         query_values: match values.word("spans.query_values").as_str() {

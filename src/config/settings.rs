@@ -51,6 +51,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("spans.baggage_keys", TEXTS).or(""),
     setting("spans.health_check_paths", PATHS).or(""),
     setting("spans.health_check_user_agents", TEXTS).or("kube-probe/,GoogleHC/,ELB-HealthChecker/"),
+    setting("spans.connections", Kind::Bool).or("true"),
     setting("spans.progress_interval", GRACE).or("60s"),
     setting("propagation.propagators", PROPAGATORS)
         .or("tracecontext,baggage")

@@ -113,7 +113,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "tenants.max_length" => ("7", "7"),
         "sampling.sampler" => ("traceidratio", "traceidratio"),
         "sampling.ratio" => ("0.25", "0.25"),
-        "export.enabled" => ("false", "false"),
+        "export.enabled" | "spans.connections" => ("false", "false"),
         "export.otlp.endpoint" => ("https://c", "https://c"),
         "export.otlp.traces_endpoint" => ("http://c/x", "http://c/x"),
         "export.otlp.protocol" => ("grpc", "grpc"),

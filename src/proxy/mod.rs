@@ -9,6 +9,8 @@ pub mod http2;
 pub mod inflight;
 pub mod listener;
 pub mod meter;
+pub mod opaque;
+pub mod progress;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;
@@ -118,7 +120,9 @@ pub struct Tracing {
     pub routes: Routes,
     /// The requests that make no spans.
     pub health_checks: HealthChecks,
-    /// How often a request that is still going on tells so by a span of its own.
+    /// Whether connections that carry something else than HTTP make spans.
+    pub connections: bool,
+    /// How often what is still going on tells so by a span of its own.
     pub progress_interval: Option<Duration>,
     /// Whether the values of queries are recorded.
     pub query_values: QueryValues,
@@ -175,6 +179,7 @@ impl Default for Tracing {
             tenants: tenant::Config::default(),
             routes: Routes::default(),
             health_checks: HealthChecks::default(),
+            connections: true,
             progress_interval: Some(Duration::from_secs(60)),
             query_values: QueryValues::default(),
             baggage_keys: Vec::new(),

@@ -1,4 +1,5 @@
-//! What a request that goes on and on has told of itself, and what it has to tell next.
+//! What a request, or a connection, that goes on and on has told of itself, and what it has to tell
+//! next.
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::trace::span::Attributes;
 
 /// How far the telling is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+pub struct Progress {
     /// How many parts have been told.
     parts: u64,
     /// Where the next one begins, in nanoseconds since the Unix epoch.
@@ -26,29 +27,29 @@ struct Mark {
 
 /// A stretch of time in the life of a request, and what passed in it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part {
+pub struct Part {
     /// Its start, in nanoseconds since the Unix epoch.
-    pub(super) start: u64,
+    pub start: u64,
     number: u64,
     request: Mark,
     response: Mark,
 }
 
 impl Progress {
-    /// Nothing has been told of a request that begins at `start`.
+    /// Nothing has been told of what begins at `start`.
     #[must_use]
-    pub(super) fn since(start: u64) -> Self {
+    pub fn since(start: u64) -> Self {
         Self { parts: 0, since: start, request: Mark::default(), response: Mark::default() }
     }
 
     /// Whether anything has been told.
     #[must_use]
-    pub(super) const fn has_begun(&self) -> bool {
+    pub const fn has_begun(&self) -> bool {
         self.parts > 0
     }
 
     /// The next part, if the last one ended at least `interval` before `now`.
-    pub(super) fn next(
+    pub fn next(
         &mut self,
         now: u64,
         interval: Duration,
@@ -82,7 +83,7 @@ impl Mark {
 
 impl Part {
     /// Adds what passed.
-    pub(super) fn describe(&self, attributes: &mut Attributes) {
+    pub fn describe(&self, attributes: &mut Attributes) {
         attributes.count(Key::ProgressNumber, self.number);
         attributes.count(Key::ProgressRequestSize, self.request.bytes);
         attributes.count(Key::ProgressResponseSize, self.response.bytes);

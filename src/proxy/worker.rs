@@ -19,7 +19,9 @@ use super::listener;
 use crate::direction::Direction;
 use crate::drain::{Phase, Watch};
 use crate::export::Sink;
-use crate::metrics::{CONNECTIONS, Counter, FAULTS, HEALTH_CHECKS, REQUESTS, Registry};
+use crate::metrics::{
+    CONNECTIONS, Counter, FAULTS, HEALTH_CHECKS, OPAQUE_CONNECTIONS, REQUESTS, Registry,
+};
 use crate::net::buffer::BufferPool;
 use crate::net::clock::Clock;
 use crate::net::idle::IdleWatch;
@@ -89,12 +91,16 @@ pub struct Counters {
     requests: [[Counter; STATUS_CLASSES.len()]; 2],
     faults: [[Counter; Kind::ALL.len()]; 3],
     connections: [Counter; 2],
+    opaque: [[Counter; PROTOCOLS.len()]; 2],
     /// Health checks.
     pub health_checks: Counter,
 }
 
 /// The values of the label `status`: the class of the status code, or that there was none.
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// The values of the label `protocol` of opaque connections.
+const PROTOCOLS: [&str; 2] = ["tls", "tcp"];
 
 /// Runs a worker until it has drained, or is forced to stop.
 ///
@@ -264,6 +270,12 @@ impl Counters {
             }),
             connections: Direction::ALL
                 .map(|direction| registry.counter(CONNECTIONS, &[way(direction)])),
+            opaque: Direction::ALL.map(|direction| {
+                PROTOCOLS.map(|protocol| {
+                    let labels = [way(direction), ("protocol", protocol)];
+                    registry.counter(OPAQUE_CONNECTIONS, &labels)
+                })
+            }),
             health_checks: registry.counter(HEALTH_CHECKS, &[]),
         }
     }
@@ -287,6 +299,13 @@ impl Counters {
     #[must_use]
     pub const fn connections(&self, direction: Direction) -> &Counter {
         pick(&self.connections, direction)
+    }
+
+    /// The counter of opaque connections.
+    #[must_use]
+    pub const fn opaque(&self, direction: Direction, is_tls: bool) -> &Counter {
+        let [tls, tcp] = pick(&self.opaque, direction);
+        if is_tls { tls } else { tcp }
     }
 
     /// The counter of this fault.

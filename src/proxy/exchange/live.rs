@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::progress::Progress;
 use crate::direction::Direction;
 use crate::proxy::connection::Conn;
 use crate::proxy::fault::Fault;
 use crate::proxy::meter::Meter;
+use crate::proxy::progress::Progress;
 use crate::trace::messages::Packing;
 use crate::trace::propagate::{self, Extracted, TRACESTATE, tracestate};
 use crate::trace::semconv::{self, Key, Outcome, Request, http, rpc};

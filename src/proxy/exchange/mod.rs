@@ -5,7 +5,6 @@
 //! what happens. The exchange ends exactly once: by its end, its failure, or its drop.
 
 mod live;
-mod progress;
 
 use std::net::SocketAddr;
 use std::rc::Rc;

@@ -1,9 +1,11 @@
 //! Requests and responses in the words of the OpenTelemetry semantic conventions, v1.44.
 //!
 //! `http.rs` and `rpc.rs` follow the conventions of their name: which attributes a span has, of
-//! which type, and when it is an error. This file holds the names, and what both share.
+//! which type, and when it is an error. For connections there are none; `connection.rs` uses the
+//! general attributes. This file holds the names, and what all share.
 
 mod authority;
+pub mod connection;
 mod forwarded;
 pub mod http;
 mod redact;
@@ -66,8 +68,12 @@ keys! {
     NetworkPeerAddress = "network.peer.address",
     /// The port at the other end of the socket.
     NetworkPeerPort = "network.peer.port",
+    /// `tls`.
+    NetworkProtocolName = "network.protocol.name",
     /// `1.0`, `1.1` or `2`.
     NetworkProtocolVersion = "network.protocol.version",
+    /// `tcp`.
+    NetworkTransport = "network.transport",
     /// The full name of the method, `package.Service/Method`, or `_OTHER`.
     RpcMethod = "rpc.method",
     /// The method as it came, where it is not known to exist.
@@ -92,6 +98,9 @@ keys! {
     UserAgentOriginal = "user_agent.original",
     /// Seconds spent connecting to the upstream, where a connection was made for the request.
     ConnectDuration = "spandrel.connect.duration",
+    /// How a connection ended: `client` or `server`, where that side was the first to end it,
+    /// `client_reset`, `server_reset`, `idle_timeout` or `shutdown`.
+    ConnectionEndedBy = "spandrel.connection.ended_by",
     /// What failed.
     FaultKind = "spandrel.fault.kind",
     /// Who failed: `downstream`, `upstream` or `proxy`.
@@ -120,13 +129,17 @@ keys! {
     ResponseBodySize = "spandrel.response.body.size",
     /// Messages that the callee sent, where a body or a tunnel holds several.
     ResponseMessages = "spandrel.response.messages",
+    /// Segments that were sent again, on the side of the connection that crosses the network.
+    TcpRetransmits = "spandrel.tcp.retransmits",
+    /// Seconds that a segment takes there and back, on the side that crosses the network.
+    TcpRtt = "spandrel.tcp.rtt",
     /// The tenant.
     TenantId = "spandrel.tenant.id",
     /// Why the span was cut short, where spandrel stopped before the request did.
     Truncated = "spandrel.truncated",
-    /// Bytes that the client sent through an upgraded connection.
+    /// Bytes that the client sent through an upgraded or opaque connection.
     TunnelBytesSent = "spandrel.tunnel.request.size",
-    /// Bytes that the server sent through an upgraded connection.
+    /// Bytes that the server sent through an upgraded or opaque connection.
     TunnelBytesReceived = "spandrel.tunnel.response.size",
     /// The status code that a WebSocket was closed with.
     WebSocketCloseCode = "spandrel.websocket.close_code",
