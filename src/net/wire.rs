@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::buffer::{BUFFER_SIZE, Buffer, BufferPool, STREAM_BUFFER_SIZE};
+use super::own::Registered;
 use super::splice::{self, Pipe};
 
 /// A socket with a read buffer that exists only while there is something in it.
@@ -24,6 +25,10 @@ pub struct Wire {
     is_filling_up: bool,
     /// Whether it gave so much that the next read is better spared.
     is_bulk: bool,
+    /// How many of the next bytes to be written have gone out already.
+    ahead: usize,
+    /// Keeps the connection known as one of ours.
+    registered: Option<Box<Registered>>,
 }
 
 impl Wire {
@@ -32,14 +37,30 @@ impl Wire {
     pub fn new(stream: TcpStream, pool: Rc<BufferPool>) -> Self {
         // Failing to set the option costs latency, never correctness.
         stream.set_nodelay(true).ok();
+        let buffer = Buffer::default();
         Self {
             stream,
             pool,
-            buffer: Buffer::default(),
+            buffer,
             is_eof: false,
             is_filling_up: false,
             is_bulk: false,
+            ahead: 0,
+            registered: None,
         }
+    }
+
+    /// The same wire, which is known as one of ours for as long as it lives.
+    #[must_use]
+    pub fn registered(mut self, registered: Registered) -> Self {
+        self.registered = Some(Box::new(registered));
+        self
+    }
+
+    /// Notes that `count` bytes were written ahead of their time: the next as many to be written
+    /// are these.
+    pub const fn wrote_ahead(&mut self, count: usize) {
+        self.ahead += count;
     }
 
     /// Whether the peer has said that nothing more will come.
@@ -167,6 +188,11 @@ impl Wire {
     /// # Errors
     /// When the connection is broken.
     pub fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.ahead > 0 {
+            let count = self.ahead.min(bytes.len());
+            self.ahead -= count;
+            return Poll::Ready(Ok(count));
+        }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -179,7 +205,10 @@ impl Wire {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        match pieces.iter().find(|piece| !piece.is_empty()) {
+            Some(first) if self.ahead > 0 => self.poll_write(cx, first),
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
+        }
     }
 
     /// Says to the peer that nothing more will come.

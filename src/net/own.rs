@@ -1,0 +1,86 @@
+//! Our own connections to others, by their local addresses.
+//!
+//! Where the rules that redirect traffic do not spare spandrel's own, a connection that it makes
+//! comes back to it, and one becomes many. The peer of such a connection is one of ours.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::direction::Direction;
+
+/// How many tables there are, so that workers seldom want the same.
+const SHARDS: usize = 16;
+
+/// The connections that spandrel makes. Clones share what they know.
+#[derive(Clone, Debug, Default)]
+pub struct OwnSockets {
+    shards: Arc<[Mutex<HashMap<SocketAddr, Purpose>>; SHARDS]>,
+}
+
+/// What a connection of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To pass on what came this way.
+    Traffic(Direction),
+    /// To send telemetry.
+    Telemetry,
+}
+
+/// Forgets a connection when it is dropped.
+#[derive(Debug)]
+pub struct Registered {
+    all: OwnSockets,
+    local: SocketAddr,
+}
+
+impl OwnSockets {
+    /// Notes a connection that we make from `local`.
+    #[must_use]
+    pub fn register(&self, local: SocketAddr, purpose: Purpose) -> Registered {
+        let local = canonical(local);
+        self.shard(local).insert(local, purpose);
+        Registered { all: self.clone(), local }
+    }
+
+    /// What the connection is for whose other end is `peer`, if it is one of ours.
+    #[must_use]
+    pub fn purpose(&self, peer: SocketAddr) -> Option<Purpose> {
+        let peer = canonical(peer);
+        self.shard(peer).get(&peer).copied()
+    }
+
+    fn shard(&self, address: SocketAddr) -> MutexGuard<'_, HashMap<SocketAddr, Purpose>> {
+        let at = usize::from(address.port()) % SHARDS;
+        let shard = self.shards.get(at).expect("the rest of a division is less than the divisor");
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.all.shard(self.local).remove(&self.local);
+    }
+}
+
+/// An address of IPv4 as such, though a socket of IPv6 tells it.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_known_while_it_lives() {
+        let own = OwnSockets::default();
+        let local: SocketAddr = "10.0.0.1:40000".parse().unwrap();
+        let mapped: SocketAddr = "[::ffff:10.0.0.1]:40000".parse().unwrap();
+        let registered = own.register(mapped, Purpose::Telemetry);
+        assert_eq!(own.purpose(local), Some(Purpose::Telemetry));
+        assert_eq!(own.purpose("10.0.0.1:40016".parse().unwrap()), None);
+        drop(registered);
+        assert_eq!(own.purpose(local), None);
+    }
+}
