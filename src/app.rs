@@ -18,12 +18,16 @@ use crate::direction::Direction;
 use crate::drain::{self, Phase, Trigger, Watch};
 use crate::export::{self, ExportError, Pipeline, Sink};
 use crate::metrics::Registry;
-use crate::net::{self, clock::Clock};
+use crate::net::own::OwnSockets;
+use crate::net::{self, Taking, clock::Clock};
+use crate::proxy::InboundMode;
 use crate::proxy::inflight::InFlight;
 use crate::proxy::worker::{self, Parts};
 
 /// How long the workers may take to end once they are forced to.
 const FORCED_END: Duration = Duration::from_secs(2);
+/// What the system says where a capability is missing (EPERM).
+const NOT_PERMITTED: i32 = 1;
 
 /// The listening, not yet running, program.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Bound {
     metrics: Option<TcpListener>,
     sinks: Vec<Sink>,
     pipeline: Option<Pipeline>,
+    own_sockets: OwnSockets,
 }
 
 /// The addresses that were really bound.
@@ -93,6 +98,13 @@ impl fmt::Display for AppError {
             Self::Bind { key, address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
                 write!(f, "{key}: {address} is in use, give another address or stop what uses it")
             }
+            Self::Bind { key, error, .. } if error.raw_os_error() == Some(NOT_PERMITTED) => {
+                write!(
+                    f,
+                    "{key}: the system does not let us take what is meant for others: give the \
+                     capability NET_ADMIN, or set inbound.mode redirect"
+                )
+            }
             Self::Bind { key, address, error } => {
                 write!(f, "{key}: cannot listen on {address}, give another address: {error}")
             }
@@ -120,11 +132,14 @@ impl Bound {
     /// When one cannot be bound, or the exporter's settings cannot be used.
     pub fn bind(config: Config) -> Result<Self, AppError> {
         net::raise_open_files();
-        let bind = |key, address| {
-            net::bind(address).map_err(|error| AppError::Bind { key, address, error })
+        let bind_as = |key, address, taking| {
+            net::bind_as(address, taking).map_err(|error| AppError::Bind { key, address, error })
         };
+        let bind = |key, address| bind_as(key, address, Taking::Own);
         let inbound = config.proxy.inbound.as_ref();
-        let inbound = inbound.map(|i| bind("inbound.listen", i.listen)).transpose()?;
+        let inbound = inbound
+            .map(|inbound| bind_as("inbound.listen", inbound.listen, taking(&inbound.mode)))
+            .transpose()?;
         let outbound = config.proxy.outbound.as_ref();
         let outbound = outbound.map(|o| bind("outbound.listen", o.listen)).transpose()?;
         let admin = bind("admin.listen", config.admin.listen)?;
@@ -141,7 +156,18 @@ impl Bound {
             }
             None => ((0..workers).map(|_| Sink::disabled()).collect(), None),
         };
-        Ok(Self { config, registry, inbound, outbound, admin, metrics, sinks, pipeline })
+        let own_sockets = OwnSockets::default();
+        Ok(Self {
+            config,
+            registry,
+            inbound,
+            outbound,
+            admin,
+            metrics,
+            sinks,
+            pipeline,
+            own_sockets,
+        })
     }
 
     /// The addresses that were bound.
@@ -231,6 +257,7 @@ impl Bound {
                 config: Arc::clone(&config),
                 listeners: self.share_listeners()?,
                 in_flight,
+                own_sockets: self.own_sockets.clone(),
                 sink,
                 registry: Arc::clone(&self.registry),
                 clock,
@@ -255,6 +282,14 @@ impl Bound {
             .filter_map(|(direction, listener)| Some((direction, listener.as_ref()?)))
             .map(|(direction, listener)| Ok((direction, listener.try_clone()?)))
             .collect()
+    }
+}
+
+/// What the inbound listener must take.
+const fn taking(mode: &InboundMode) -> Taking {
+    match mode {
+        InboundMode::Tproxy { .. } => Taking::Tproxied,
+        InboundMode::Explicit(_) | InboundMode::Redirect => Taking::Own,
     }
 }
 

@@ -9,12 +9,16 @@ use std::task::Poll;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::Authority;
 use super::detect::{self, Protocol};
+use super::upstream::Dialled;
 use super::worker::Worker;
-use super::{http1, http2};
+use super::{http1, http2, redirected};
 use crate::direction::Direction;
 use crate::metrics::Counter;
 use crate::net::idle::{Deadline, IdleWatch};
+use crate::net::own::Purpose;
+use crate::net::redirect::OriginalDst;
 use crate::net::wire::Wire;
 use crate::trace::span::Kind;
 
@@ -29,6 +33,10 @@ pub struct Conn {
     pub peer: SocketAddr,
     /// Our end.
     pub local: SocketAddr,
+    /// Where the peer meant to go, where its connection was redirected to us.
+    pub original: Option<OriginalDst>,
+    /// Where all its requests go, if that is known before there is one.
+    pub target: Option<Authority>,
     /// Held until the last stream has ended, which may outlive the connection itself.
     pub place: Place,
 }
@@ -65,6 +73,18 @@ impl Conn {
         }
     }
 
+    /// Whether requests on it name where they go, because the caller knows us for its proxy.
+    #[must_use]
+    pub fn is_asked_as_proxy(&self) -> bool {
+        self.direction == Direction::Outbound && self.original.is_none()
+    }
+
+    /// Whether it is spandrel's own, on its way to a collector beside the application.
+    #[must_use]
+    pub fn carries_telemetry(&self) -> bool {
+        self.worker.own_sockets.purpose(self.peer) == Some(Purpose::Telemetry)
+    }
+
     /// Whether `address`, which is reached from our address `local`, is a listener of ours from
     /// which the request would come back here. A call of the application to its own service goes
     /// from the outbound to the inbound listener, and comes to an end there.
@@ -84,17 +104,31 @@ impl Conn {
 /// Serves a connection until it ends.
 pub async fn serve(conn: Rc<Conn>, stream: TcpStream) {
     let mut wire = Wire::new(stream, Rc::clone(&conn.worker.pool));
-    match detect(&conn, &mut wire).await {
-        Some(Protocol::Http1) => http1::relay::run(conn, wire).await,
+    if let Some(original) = conn.original {
+        return Box::pin(redirected::serve(conn, wire, original)).await;
+    }
+    if let Some(protocol) = detect(&conn, &mut wire).await {
+        speak(protocol, conn, wire, None).await;
+    }
+}
+
+/// Serves a connection of HTTP, for which the upstream may be connected to already.
+pub(super) async fn speak(
+    protocol: Protocol,
+    conn: Rc<Conn>,
+    wire: Wire,
+    first: Option<Box<Dialled>>,
+) {
+    match protocol {
+        Protocol::Http1 => http1::relay::run(conn, wire, first).await,
         // The HTTP/2 side is much larger than the relay; most connections do not need its room.
-        Some(Protocol::Http2) => Box::pin(http2::serve::run(conn, wire)).await,
-        None => {}
+        Protocol::Http2 => Box::pin(http2::serve::run(conn, wire, first)).await,
     }
 }
 
 /// Waits for the bytes that tell the protocol; `None` when the connection ends before, takes too
 /// long over it, or is still silent when spandrel stops.
-async fn detect(conn: &Conn, wire: &mut Wire) -> Option<Protocol> {
+pub(super) async fn detect(conn: &Conn, wire: &mut Wire) -> Option<Protocol> {
     let limits = &conn.worker.config.limits;
     let mut idle = IdleWatch::new(limits.idle_timeout);
     let mut deadline = Deadline::default();

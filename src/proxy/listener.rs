@@ -1,16 +1,21 @@
 //! Accepting connections: bounded, and patient when the system has none left to give.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::connection::{self, Conn, Place};
+use super::fault::{Fault, Kind};
 use super::worker::Worker;
+use super::{Authority, InboundMode, OutboundMode};
 use crate::direction::Direction;
 use crate::net;
+use crate::net::own::Purpose;
+use crate::net::redirect;
 
 /// How long accepting pauses when the system has no file descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -47,9 +52,8 @@ async fn accept_all(
                 is_exhausted = false;
                 if let Ok(local) = stream.local_addr() {
                     let place = Place::taken(permit, worker.counters.connections(direction));
-                    let worker = Rc::clone(worker);
-                    let conn = Rc::new(Conn { worker, direction, peer, local, place });
-                    tokio::task::spawn_local(connection::serve(conn, stream));
+                    let ends = Ends { direction, peer, local };
+                    tokio::task::spawn_local(begin(Rc::clone(worker), stream, ends, place));
                 }
             }
             Err(error) if net::is_exhausted(&error) => {
@@ -62,4 +66,57 @@ async fn accept_all(
             Err(error) => tracing::debug!(%error, "connection lost before it was accepted"),
         }
     }
+}
+
+/// What is known of a connection when it is accepted.
+#[derive(Clone, Copy)]
+struct Ends {
+    direction: Direction,
+    peer: SocketAddr,
+    local: SocketAddr,
+}
+
+/// Finds out where a connection goes, and serves it.
+async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) {
+    let Ends { direction, peer, local } = ends;
+    let config = &worker.config;
+    let inbound = config.inbound.as_ref().map(|inbound| &inbound.mode);
+    let outbound = config.outbound.as_ref().map(|outbound| outbound.mode);
+    let (original, target) = match (direction, inbound, outbound) {
+        (Direction::Inbound, Some(InboundMode::Explicit(app)), _) => (None, Some(app.clone())),
+        (Direction::Outbound, _, Some(OutboundMode::Explicit)) => (None, None),
+        (_, mode, _) => {
+            let is_tproxied =
+                direction == Direction::Inbound && matches!(mode, Some(InboundMode::Tproxy { .. }));
+            let listening = worker.listening_port(direction);
+            let tproxied = is_tproxied.then(|| redirect::tproxied_dst(local, listening)).flatten();
+            let meant = tproxied.or_else(|| redirect::original_dst(&stream, peer, local));
+            let Some(meant) = meant.filter(|_| !comes_back(&worker, direction, peer)) else {
+                return refuse(&worker, &stream, ends);
+            };
+            (Some(meant), Some(Authority::of(meant.0)))
+        }
+    };
+    let conn = Conn { worker, direction, peer, local, original, target, place };
+    connection::serve(Rc::new(conn), stream).await;
+}
+
+/// Whether a connection is one that we made ourselves, so that it would go round for ever. A call
+/// of the application to its own service goes from the outbound to the inbound listener, and comes
+/// to an end there, as does telemetry for a collector at this address.
+fn comes_back(worker: &Worker, direction: Direction, peer: SocketAddr) -> bool {
+    match worker.own_sockets.purpose(peer) {
+        None => false,
+        Some(Purpose::Traffic(from)) => from == direction || direction == Direction::Outbound,
+        Some(Purpose::Telemetry) => direction == Direction::Outbound,
+    }
+}
+
+/// Refuses a connection that was meant for us, or comes from us: there is nowhere it could go.
+fn refuse(worker: &Worker, stream: &TcpStream, Ends { direction, peer, .. }: Ends) {
+    let fault = Fault::proxy(Kind::Loop);
+    worker.counters.fault(fault).add(1);
+    fault.log(direction, &peer.to_string(), "");
+    // The peer must not wait for an answer.
+    stream.set_zero_linger().ok();
 }

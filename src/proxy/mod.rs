@@ -11,6 +11,7 @@ pub mod listener;
 pub mod meter;
 pub mod opaque;
 pub mod progress;
+mod redirected;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;

@@ -25,6 +25,7 @@ use crate::metrics::{
 use crate::net::buffer::BufferPool;
 use crate::net::clock::Clock;
 use crate::net::idle::IdleWatch;
+use crate::net::own::OwnSockets;
 use crate::trace::IdGenerator;
 use crate::trace::span::{Attributes, Span};
 
@@ -47,6 +48,8 @@ pub struct Worker {
     pub listening: Vec<(Direction, SocketAddr)>,
     /// The requests that the application is working on.
     pub in_flight: InFlight,
+    /// The connections that spandrel makes.
+    pub own_sockets: OwnSockets,
     /// The time.
     pub clock: Clock,
     /// Makes new ids.
@@ -73,6 +76,8 @@ pub struct Parts {
     pub listeners: Vec<(Direction, TcpListener)>,
     /// This worker's handle on the requests in flight.
     pub in_flight: InFlight,
+    /// The connections that spandrel makes.
+    pub own_sockets: OwnSockets,
     /// Where finished spans go.
     pub sink: Sink,
     /// Where the numbers go.
@@ -138,6 +143,7 @@ async fn work(parts: Parts) -> std::io::Result<()> {
         listening: listeners.iter().map(|(direction, at, _)| (*direction, *at)).collect(),
         config: parts.config,
         in_flight: parts.in_flight,
+        own_sockets: parts.own_sockets,
         clock: parts.clock,
         ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
         pool: Rc::default(),
@@ -178,6 +184,13 @@ impl Worker {
     pub fn finish(&self, span: Span, name: &[&[u8]], trace_state: &[u8], attributes: &Attributes) {
         self.sink.borrow_mut().finish(span, name, trace_state, attributes);
         self.has_finished_spans.notify_one();
+    }
+
+    /// The port that is listened on for this direction.
+    #[must_use]
+    pub fn listening_port(&self, direction: Direction) -> u16 {
+        let own = self.listening.iter().find(|(of, _)| *of == direction);
+        own.map(|(_, address)| address.port()).unwrap_or_default()
     }
 
     /// Whether outbound requests come through spandrel too, and may have to be joined.

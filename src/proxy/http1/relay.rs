@@ -19,13 +19,13 @@ use super::head::{Answers, HeadLimits, Line, RequestHead, Scan, Version};
 use super::splice::{Edits, Origin};
 use super::target::{Form, Target};
 use super::transfer::{Ending, Told, Transfer};
-use crate::direction::Direction;
 use crate::net::buffer::BUFFER_SIZE;
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::upstream::Dialled;
 use crate::proxy::{Authority, tunnel, upstream};
 use crate::trace::messages::Packing;
 use crate::trace::semconv;
@@ -42,17 +42,18 @@ const LINGER_SILENCE: Duration = Duration::from_secs(1);
 const TUNNEL_ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
 
 /// Relays a connection's requests until it ends.
-pub async fn run(conn: Rc<Conn>, downstream: Wire) {
+pub async fn run(conn: Rc<Conn>, downstream: Wire, first: Option<Box<Dialled>>) {
     let idle = conn.worker.idle_watch();
-    let relay =
-        Relay { conn, downstream, upstreams: Vec::new(), lines: Vec::new(), out: Vec::new(), idle };
-    relay.run().await;
+    let (upstreams, lines, out) = (Vec::new(), Vec::new(), Vec::new());
+    Relay { conn, downstream, upstreams, first, lines, out, idle }.run().await;
 }
 
 struct Relay {
     conn: Rc<Conn>,
     downstream: Wire,
     upstreams: Vec<Upstream>,
+    /// What became of connecting to the upstream before there was a request.
+    first: Option<Box<Dialled>>,
     /// The lines of the last head, kept for their memory.
     lines: Vec<Line>,
     /// A head on its way out, kept for its memory.
@@ -199,11 +200,11 @@ impl Relay {
             downstream: conn.peer,
         };
         let mut exchange = Exchange::begin(&conn, &request);
-        let is_outbound = conn.direction == Direction::Outbound;
+        let is_proxy = conn.is_asked_as_proxy();
         let form = target.form;
         let destination = match upstream::target(&conn, target.authority) {
             _ if !conn.worker.has_room() => Err(Fault::proxy(Kind::Overload)),
-            _ if is_outbound && !target.is_askable() => Err(Fault::downstream(Kind::ProtocolError)),
+            _ if is_proxy && !target.is_askable() => Err(Fault::downstream(Kind::ProtocolError)),
             destination => destination,
         };
         let destination = match destination {
@@ -214,12 +215,12 @@ impl Relay {
         if let Err(fault) = self.connect(&destination, &mut exchange).await {
             return self.refuse(exchange, fault, answers).await;
         }
-        if is_outbound && form == Form::Authority {
+        if is_proxy && form == Form::Authority {
             self.downstream.buffer.consume(head.end);
             return Box::pin(self.establish_tunnel(exchange)).await;
         }
         let is_persistent = head.is_persistent;
-        match self.splice(head, &mut exchange, is_outbound) {
+        match self.splice(head, &mut exchange, is_proxy) {
             Ok(body) => self.transfer(exchange, body, answers, is_persistent).await,
             Err(fault) => self.refuse(exchange, fault, answers).await,
         }
@@ -235,13 +236,22 @@ impl Relay {
                 return Ok(());
             }
         }
-        let start = Instant::now();
-        let (stream, peer) = upstream::connect(&self.conn, target).await?;
-        exchange.connected(peer, Some(start.elapsed()));
+        let (wire, peer) = match self.first.take() {
+            Some(first) => {
+                let (wire, peer) = first.result?;
+                exchange.connected(peer, Some(first.took));
+                (wire, peer)
+            }
+            None => {
+                let start = Instant::now();
+                let (wire, peer) = upstream::connect(&self.conn, target).await?;
+                exchange.connected(peer, Some(start.elapsed()));
+                (wire, peer)
+            }
+        };
         if self.upstreams.len() >= MAX_UPSTREAMS {
             self.upstreams.remove(0);
         }
-        let wire = Wire::new(stream, Rc::clone(&self.conn.worker.pool));
         self.upstreams.push(Upstream { target: target.clone(), peer, wire, is_proven: false });
         Ok(())
     }
@@ -252,12 +262,12 @@ impl Relay {
         &mut self,
         head: RequestHead,
         exchange: &mut Exchange,
-        is_outbound: bool,
+        is_proxy: bool,
     ) -> Result<Body, Fault> {
         let filled = self.downstream.buffer.filled();
         let view = head.view(filled);
         let target = Target::of(&view);
-        let is_absolute = is_outbound && target.form == Form::Absolute;
+        let is_absolute = is_proxy && target.form == Form::Absolute;
         let origin_form = target.to_origin_form(view.method());
         let origin = target.authority.filter(|_| is_absolute);
         let edits = Edits {

@@ -15,13 +15,12 @@ use tokio::time::timeout;
 use super::guard::{Guard, Watched};
 use super::upstreams::Upstreams;
 use super::{settings, stream};
-use crate::direction::Direction;
 use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::wire::Wire;
-use crate::proxy::Inbound;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::upstream::Dialled;
 
 /// How long a peer that was told to leave may take over it once nothing is open any more.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,12 +29,12 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 type Accepted = Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>;
 
 /// Serves a connection's streams until it ends.
-pub async fn run(conn: Rc<Conn>, wire: Wire) {
+pub async fn run(conn: Rc<Conn>, wire: Wire, first: Option<Box<Dialled>>) {
     let limits = conn.worker.config.limits;
     let (guard, watched) = Guard::of_client(wire, &limits, settings::header_bytes(&limits));
     let handshake = settings::server(&limits).handshake::<_, Bytes>(guard);
     let Ok(Ok(h2)) = timeout(limits.head_timeout, handshake).await else { return };
-    let upstreams = Rc::new(Upstreams::new(Rc::clone(&conn)));
+    let upstreams = Rc::new(Upstreams::new(Rc::clone(&conn), first));
     let served = Served {
         h2,
         watched: watched.clone(),
@@ -149,13 +148,11 @@ fn tell_of_refused(conn: &Rc<Conn>, count: usize) {
     }
 }
 
-/// Waits until extended CONNECT can be offered. To know whether the application takes it, spandrel
+/// Waits until extended CONNECT can be offered. To know whether the upstream takes it, spandrel
 /// connects to it as soon as it is connected to; a failure is for the first request to find.
 async fn extended_connect(conn: &Conn, upstreams: &Upstreams) {
-    if conn.direction == Direction::Inbound
-        && let Some(app) = conn.worker.config.inbound.as_ref().and_then(Inbound::app)
-    {
-        upstreams.attempt(app).await.ok();
+    if let Some(target) = &conn.target {
+        upstreams.attempt(target).await.ok();
     }
     upstreams.extended_connect().await;
 }

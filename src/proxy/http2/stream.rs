@@ -17,7 +17,6 @@ use super::refusal::refuse;
 use super::transfer::{Transfer, Unfinished};
 use super::upstreams::{self, Ready, Upstreams};
 use super::{message, tunnel};
-use crate::direction::Direction;
 use crate::net::idle::Deadline;
 use crate::proxy::connection::Conn;
 use crate::proxy::exchange::Exchange;
@@ -42,7 +41,7 @@ pub async fn run(
         exchange.fail(Fault::downstream(Kind::ProtocolError));
         return exchange.end();
     }
-    if conn.direction == Direction::Outbound && is_plain_connect(&parts) {
+    if conn.is_asked_as_proxy() && is_plain_connect(&parts) {
         return tunnel::dig(&conn, &parts, body, respond, exchange).await;
     }
     let sent = tokio::select! {

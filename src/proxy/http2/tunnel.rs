@@ -59,9 +59,9 @@ async fn connect(
     let target = upstream::target(conn, parts.uri.authority().map(|a| a.as_str().as_bytes()))?;
     exchange.goes_to(&target);
     let start = Instant::now();
-    let (stream, peer) = upstream::connect(conn, &target).await?;
+    let (wire, peer) = upstream::connect(conn, &target).await?;
     exchange.connected(peer, Some(start.elapsed()));
-    Ok(Wire::new(stream, Rc::clone(&conn.worker.pool)))
+    Ok(wire)
 }
 
 /// A tunnel that stands.

@@ -14,9 +14,9 @@ use tokio::time::{Instant, timeout};
 
 use super::guard::{Guard, Watched};
 use super::settings;
-use crate::net::wire::Wire;
 use crate::proxy::connection::Conn;
 use crate::proxy::fault::{Fault, Kind};
+use crate::proxy::upstream::Dialled;
 use crate::proxy::{Authority, upstream};
 
 /// Upstream connections that one downstream connection may hold; the oldest makes room.
@@ -31,6 +31,8 @@ pub struct Upstreams {
     /// share what becomes of them, the failure too.
     attempts: RefCell<Vec<(Authority, Vec<oneshot::Sender<Attempt>>)>>,
     extended: Rc<Extended>,
+    /// What became of connecting to the upstream before there was a request.
+    first: RefCell<Option<Box<Dialled>>>,
 }
 
 /// Whether a server that this connection leads to takes extended CONNECT (RFC 8441).
@@ -77,14 +79,15 @@ impl Ready {
 }
 
 impl Upstreams {
-    /// None yet, for the streams of `conn`.
+    /// None yet, for the streams of `conn`, unless `first` was dialled already.
     #[must_use]
-    pub fn new(conn: Rc<Conn>) -> Self {
+    pub fn new(conn: Rc<Conn>, first: Option<Box<Dialled>>) -> Self {
         Self {
             conn,
             held: RefCell::default(),
             attempts: RefCell::default(),
             extended: Rc::default(),
+            first: RefCell::new(first),
         }
     }
 
@@ -148,9 +151,12 @@ impl Upstreams {
 
     async fn connect(&self, target: &Authority) -> Result<(), Fault> {
         let start = Instant::now();
-        let (stream, peer) = upstream::connect(&self.conn, target).await?;
+        let (dialled, took_before) = match self.first.take() {
+            Some(first) => (first.result, first.took),
+            None => (upstream::connect(&self.conn, target).await, Duration::ZERO),
+        };
+        let (wire, peer) = dialled?;
         let limits = &self.conn.worker.config.limits;
-        let wire = Wire::new(stream, Rc::clone(&self.conn.worker.pool));
         let (guard, watched) = Guard::of_server(wire, limits, settings::header_bytes(limits));
         let handshake = settings::client(limits).handshake::<_, Bytes>(guard);
         let shaken = timeout(limits.connect_timeout, handshake).await;
@@ -158,7 +164,7 @@ impl Upstreams {
             .map_err(|_late| Fault::upstream(Kind::ConnectTimeout))?
             .map_err(|error| fault(&error))?;
         let extended = self.drive(connection, watched.clone());
-        let connecting = Some(start.elapsed());
+        let connecting = Some(took_before + start.elapsed());
         let sender = sender.ready().await.map_err(|error| fault(&error))?;
         let mut held = self.held.borrow_mut();
         held.retain(|h| h.target != *target);

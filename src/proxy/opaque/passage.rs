@@ -13,7 +13,6 @@ use crate::proxy::fault::{Fault, Kind, Side};
 use crate::proxy::meter::Meter;
 use crate::proxy::progress::Progress;
 use crate::proxy::tunnel::{End, Metered};
-use crate::proxy::worker::Worker;
 use crate::trace::sample::Decision;
 use crate::trace::semconv::connection::{self, Connection};
 use crate::trace::semconv::{self, Key};
@@ -51,7 +50,7 @@ struct Live {
 impl Passage {
     /// Begins a connection that was accepted at `start`.
     pub(super) fn begin(conn: &Rc<Conn>, connection: &Connection<'_>, start: u64) -> Self {
-        let live = root(&conn.worker).map(|context| {
+        let live = root(conn).map(|context| {
             let mut attributes = Attributes::default();
             connection.begin(&mut attributes);
             // It may be that request which the application works on, or something of its own that
@@ -128,6 +127,10 @@ impl Passage {
         }
         self.log_fault();
         let Some(mut live) = self.live.take() else { return };
+        // Those who only look whether a port is open, as probes do, are not worth a span.
+        if self.fault.is_none() && self.sent.bytes + self.received.bytes == 0 {
+            return;
+        }
         let attributes = &mut live.attributes;
         if is_truncated {
             attributes.text(Key::Truncated, "shutdown");
@@ -214,9 +217,10 @@ impl Live {
 }
 
 /// The context of the span to record, if one is to be: that of a new trace.
-fn root(worker: &Worker) -> Option<TraceContext> {
+fn root(conn: &Conn) -> Option<TraceContext> {
+    let worker = &conn.worker;
     let tracing = &worker.config.tracing;
-    if !tracing.is_enabled || !tracing.connections {
+    if !tracing.is_enabled || !tracing.connections || conn.carries_telemetry() {
         return None;
     }
     let mut ids = worker.ids.borrow_mut();
