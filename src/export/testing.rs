@@ -21,9 +21,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Protocol, Sink};
+use super::{Protocol, Sink, queue};
 use crate::metrics::{Registry, SPANS_CREATED};
-use crate::trace::span::{Attributes, Kind, Span, Status};
+use crate::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
 use crate::trace::{Flags, IdGenerator};
 
 /// A span like any other.
@@ -41,6 +41,13 @@ pub(crate) fn span() -> Span {
         start: 1,
         end: 2,
     }
+}
+
+/// A sink, and where the batches of its spans come out.
+pub(crate) fn kept(registry: &Registry) -> (Sink, mpsc::UnboundedReceiver<SpanBatch>) {
+    let books = registry.books("test");
+    let (mut sinks, intake) = queue::open(1, 1_024, registry, &books);
+    (sinks.remove(0), intake.batches)
 }
 
 /// Finishes `count` spans.

@@ -24,6 +24,12 @@ impl BufferPool {
         self.spare.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_SIZE])
     }
 
+    /// How many pipes are lent, and how many there are to spare.
+    #[cfg(test)]
+    pub(crate) fn pipes(&self) -> (usize, usize) {
+        self.pipes.count()
+    }
+
     fn give_back(&self, buffer: Vec<u8>) {
         let mut spare = self.spare.borrow_mut();
         if buffer.len() == BUFFER_SIZE && spare.len() < MAX_POOLED {

@@ -60,6 +60,11 @@ impl PipePool {
         self.lent.set(self.lent.get() + 1);
         Some(Pipe { ends: Some(ends), held: 0, pool: Rc::clone(self) })
     }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.lent.get(), self.spare.borrow().len())
+    }
 }
 
 impl Ends {
@@ -128,5 +133,79 @@ impl Drop for Pipe {
         {
             spare.push(ends);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::{Shutdown, TcpListener, TcpStream};
+
+    /// Both ends of a connection, which do not wait.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let other = listener.accept().unwrap().0;
+        one.set_nonblocking(true).unwrap();
+        other.set_nonblocking(true).unwrap();
+        (one, other)
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_and_an_end_is_told_from_silence() {
+        let pool = Rc::<PipePool>::default();
+        let mut pipe = pool.lend().unwrap();
+        let ((mut from, ours), (to, mut reader)) = (pair(), pair());
+        let silence = pipe.take_in(&ours).unwrap_err();
+        assert_eq!(silence.kind(), io::ErrorKind::WouldBlock);
+        from.write_all(b"bytes").unwrap();
+        assert_eq!(pipe.take_in(&ours).unwrap(), 5);
+        assert!(!pipe.is_empty());
+        assert!(pipe.take_in(&ours).is_err(), "one fills only what is empty");
+        assert_eq!(pipe.give_out(&to).unwrap(), 5);
+        assert!(pipe.is_empty());
+        let mut read = [0; 5];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"bytes");
+        from.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(pipe.take_in(&ours).unwrap(), 0);
+        assert!(pipe.is_empty());
+    }
+
+    #[test]
+    fn a_pipe_that_holds_something_is_not_lent_again() {
+        let pool = Rc::<PipePool>::default();
+        let (mut from, ours) = pair();
+        from.write_all(b"bytes").unwrap();
+        let mut pipe = pool.lend().unwrap();
+        pipe.take_in(&ours).unwrap();
+        assert_eq!(pool.count(), (1, 0));
+        drop(pipe);
+        assert_eq!(pool.count(), (0, 0));
+        drop(pool.lend().unwrap());
+        assert_eq!(pool.count(), (0, 1));
+    }
+
+    #[test]
+    fn no_more_are_lent_than_there_may_be_and_few_are_kept() {
+        let pool = Rc::<PipePool>::default();
+        let lent: Vec<_> = (0..MAX_LENT).map(|_| pool.lend().unwrap()).collect();
+        assert!(pool.lend().is_none());
+        drop(lent);
+        assert_eq!(pool.count(), (0, MAX_SPARE));
+        assert!(pool.lend().is_some());
+    }
+
+    #[test]
+    fn where_the_system_does_not_splice_nothing_more_is_lent() {
+        let pool = Rc::<PipePool>::default();
+        let mut pipe = pool.lend().unwrap();
+        // Not even Linux moves what a pipe holds into the same pipe.
+        let itself = pipe.ends.as_ref().unwrap().read.try_clone().unwrap();
+        let refused = pipe.take_in(&itself).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::Unsupported);
+        drop(pipe);
+        assert!(pool.lend().is_none());
     }
 }

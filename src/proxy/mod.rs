@@ -12,6 +12,8 @@ pub mod meter;
 pub mod opaque;
 pub mod progress;
 mod redirected;
+#[cfg(test)]
+mod testing;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;

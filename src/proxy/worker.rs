@@ -129,31 +129,17 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
 /// Threads that resolve names, at a time.
 const MAX_RESOLVER_THREADS: usize = 32;
 
-async fn work(parts: Parts) -> std::io::Result<()> {
-    let listeners: Vec<_> = parts
-        .listeners
+async fn work(mut parts: Parts) -> std::io::Result<()> {
+    let mut drain = parts.drain.clone();
+    let listeners: Vec<_> = std::mem::take(&mut parts.listeners)
         .into_iter()
         .map(|(direction, socket)| {
             let address = socket.local_addr()?;
             Ok((direction, address, tokio::net::TcpListener::from_std(socket)?))
         })
         .collect::<std::io::Result<_>>()?;
-    let worker = Rc::new(Worker {
-        counters: Counters::register(&parts.registry),
-        listening: listeners.iter().map(|(direction, at, _)| (*direction, *at)).collect(),
-        config: parts.config,
-        in_flight: parts.in_flight,
-        own_sockets: parts.own_sockets,
-        clock: parts.clock,
-        ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
-        pool: Rc::default(),
-        requests_open: Cell::new(0),
-        sink: RefCell::new(parts.sink),
-        scratch: RefCell::default(),
-        has_finished_spans: Notify::new(),
-        phase: Cell::new(Phase::Running),
-        phase_changed: Notify::new(),
-    });
+    let listening = listeners.iter().map(|(direction, at, _)| (*direction, *at)).collect();
+    let worker = Rc::new(Worker::new(parts, listening));
     let hand_over = tokio::task::spawn_local(Rc::clone(&worker).hand_over_spans());
     let accepting: Vec<_> = listeners
         .into_iter()
@@ -161,7 +147,6 @@ async fn work(parts: Parts) -> std::io::Result<()> {
             tokio::task::spawn_local(listener::run(Rc::clone(&worker), direction, socket))
         })
         .collect();
-    let mut drain = parts.drain;
     drain.reached(Phase::Draining).await;
     worker.enter(Phase::Draining);
     let drained = async {
@@ -180,6 +165,26 @@ async fn work(parts: Parts) -> std::io::Result<()> {
 }
 
 impl Worker {
+    /// A worker that listens there; the listeners themselves are no part of it.
+    pub(super) fn new(parts: Parts, listening: Vec<(Direction, SocketAddr)>) -> Self {
+        Self {
+            counters: Counters::register(&parts.registry),
+            listening,
+            config: parts.config,
+            in_flight: parts.in_flight,
+            own_sockets: parts.own_sockets,
+            clock: parts.clock,
+            ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
+            pool: Rc::default(),
+            requests_open: Cell::new(0),
+            sink: RefCell::new(parts.sink),
+            scratch: RefCell::default(),
+            has_finished_spans: Notify::new(),
+            phase: Cell::new(Phase::Running),
+            phase_changed: Notify::new(),
+        }
+    }
+
     /// Counts a finished span and leaves it to be handed over.
     pub fn finish(&self, span: Span, name: &[&[u8]], trace_state: &[u8], attributes: &Attributes) {
         self.sink.borrow_mut().finish(span, name, trace_state, attributes);
@@ -233,7 +238,8 @@ impl Worker {
         }
     }
 
-    fn enter(&self, phase: Phase) {
+    /// Enters a phase, and tells those who wait for it.
+    pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.phase_changed.notify_waiters();
     }

@@ -38,4 +38,6 @@ mod streams;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tunnels;
+#[cfg(test)]
 mod view;

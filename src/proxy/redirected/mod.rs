@@ -4,6 +4,9 @@
 //! first bytes, and whatever is not HTTP passes as bytes. Nobody is made to wait for that. Bytes
 //! that do not say enough yet go on at once, and a server that speaks first is heard at once.
 
+#[cfg(test)]
+mod tests;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
