@@ -14,6 +14,7 @@ use crate::trace::route::Routes;
 use crate::trace::sample::Sampler;
 use crate::trace::semconv::QueryValues;
 use crate::trace::tenant::{self, TenantId};
+use crate::trace::zone::TrustZone;
 
 /// The configuration that `values` amount to.
 pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
@@ -96,6 +97,7 @@ fn tracing(values: &mut Values, is_enabled: bool) -> Tracing {
         is_enabled,
         sampler: sampler(values),
         propagation: propagation(values),
+        trust_zone: trust_zone(values),
         tenants: tenants(values),
         routes: routes(values),
         health_checks: HealthChecks {
@@ -135,6 +137,14 @@ fn propagation(values: &mut Values) -> propagate::Config {
         baggage: has("baggage"),
         random_flag: values.flag("propagation.random_flag"),
     }
+}
+
+fn trust_zone(values: &mut Values) -> TrustZone {
+    const KEY: &str = "propagation.trust_zone";
+    TrustZone::new(&values.list(KEY)).unwrap_or_else(|error| {
+        values.refuse(KEY, &error.to_string());
+        TrustZone::default()
+    })
 }
 
 fn tenants(values: &mut Values) -> tenant::Config {

@@ -31,6 +31,10 @@ const PORTS: Kind = Kind::List(&Kind::Count(1, 65_535));
 const PATHS: Kind = Kind::List(&Kind::Path);
 const PROPAGATORS: Kind = Kind::List(&Kind::Choice(&["tracecontext", "baggage", "none"]));
 
+/// What `trace::zone::DEFAULT` holds.
+const TRUST_ZONE: &str = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,127.0.0.0/8,\
+                          169.254.0.0/16,fc00::/7,fe80::/10,::1/128,.svc,.local,.internal,localhost";
+
 /// The settings, in the order of `config/spandrel.yaml`.
 pub static SETTINGS: &[Setting] = &[
     setting("service.name", Kind::Text).otel(&["OTEL_SERVICE_NAME"]).flag("--service"),
@@ -57,6 +61,7 @@ pub static SETTINGS: &[Setting] = &[
         .or("tracecontext,baggage")
         .otel(&["OTEL_PROPAGATORS"]),
     setting("propagation.random_flag", Kind::Bool).or("false"),
+    setting("propagation.trust_zone", TEXTS).or(TRUST_ZONE),
     setting("tenants.header", Kind::HeaderName).or("x-tenant-id"),
     setting("tenants.default", Kind::Tenant),
     setting("tenants.max_length", Kind::Count(1, 256)).or("64"),

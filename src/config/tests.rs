@@ -108,6 +108,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "propagation.random_flag" | "logs.otlp" | "metrics.otlp" | "export.otlp.insecure" => {
             ("true", "true")
         }
+        "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
         "tenants.header" => ("X-Org", "x-org"),
         "tenants.default" => ("acme", "acme"),
         "tenants.max_length" => ("7", "7"),

@@ -51,6 +51,7 @@ mod field {
     pub(super) const KEY_VALUE_KEY: u8 = 1;
     pub(super) const KEY_VALUE_VALUE: u8 = 2;
     pub(super) const VALUE_STRING: u8 = 1;
+    pub(super) const VALUE_BOOL: u8 = 2;
     pub(super) const VALUE_INT: u8 = 3;
     pub(super) const VALUE_DOUBLE: u8 = 4;
 }
@@ -210,6 +211,10 @@ fn attribute(out: &mut Vec<u8>, number: u8, name: &[u8], value: Value<'_>) {
             open(out, 1 + wire::varint_len(number));
             wire::uint(out, field::VALUE_INT, number);
         }
+        Value::Bool(is) => {
+            open(out, 2);
+            wire::uint(out, field::VALUE_BOOL, u64::from(is));
+        }
         Value::Double(number) => {
             open(out, 1 + size_of::<f64>());
             wire::fixed64(out, field::VALUE_DOUBLE, number.to_bits());
@@ -268,6 +273,7 @@ mod tests {
         Text(Vec<u8>),
         Int(i64),
         Double(f64),
+        Bool(bool),
     }
 
     fn lossy(bytes: &[u8]) -> String {
@@ -287,6 +293,7 @@ mod tests {
                     (Ok(key), Content::Text(text)) => attributes.text(*key, text),
                     (Ok(key), Content::Int(n)) => attributes.int(*key, *n),
                     (Ok(key), Content::Double(n)) => attributes.double(*key, *n),
+                    (Ok(key), Content::Bool(is)) => attributes.bool(*key, *is),
                     (Err(name), Content::Text(text)) => attributes.custom("x.", name, text),
                     (Err(_), _) => {}
                 }
@@ -308,9 +315,12 @@ mod tests {
             };
             let value = match value {
                 Content::Text(text) => any_value::Value::StringValue(lossy(text)),
-                Content::Int(_) | Content::Double(_) if key.is_err() => return None,
+                Content::Int(_) | Content::Double(_) | Content::Bool(_) if key.is_err() => {
+                    return None;
+                }
                 Content::Int(n) => any_value::Value::IntValue(*n),
                 Content::Double(n) => any_value::Value::DoubleValue(*n),
+                Content::Bool(is) => any_value::Value::BoolValue(*is),
             };
             Some(key_value(name, value))
         });
@@ -397,6 +407,7 @@ mod tests {
                 (Ok(Key::UrlPath), Content::Text(b"/a\xff".to_vec())),
                 (Ok(Key::HttpResponseStatusCode), Content::Int(-1)),
                 (Ok(Key::ConnectDuration), Content::Double(0.25)),
+                (Ok(Key::ContextWithheld), Content::Bool(true)),
                 (Err("user".to_owned()), Content::Text(vec![b'u'; 300])),
             ],
         }
@@ -426,6 +437,7 @@ mod tests {
             proptest::collection::vec(any::<u8>(), 0..300).prop_map(Content::Text),
             any::<i64>().prop_map(Content::Int),
             proptest::num::f64::NORMAL.prop_map(Content::Double),
+            any::<bool>().prop_map(Content::Bool),
         ]
     }
 

@@ -28,6 +28,7 @@ use crate::trace::route::Routes;
 use crate::trace::sample::Sampler;
 use crate::trace::semconv::QueryValues;
 use crate::trace::tenant;
+use crate::trace::zone::TrustZone;
 
 /// The settings of the data path.
 #[derive(Clone, Debug, Default)]
@@ -117,6 +118,8 @@ pub struct Tracing {
     pub sampler: Sampler,
     /// Which context formats are read and written.
     pub propagation: propagate::Config,
+    /// Which destinations may see context, baggage and tenants.
+    pub trust_zone: TrustZone,
     /// Where the tenant comes from.
     pub tenants: tenant::Config,
     /// The templates of `http.route`.
@@ -179,6 +182,7 @@ impl Default for Tracing {
             is_enabled: true,
             sampler: Sampler::default(),
             propagation: propagate::Config::default(),
+            trust_zone: TrustZone::default(),
             tenants: tenant::Config::default(),
             routes: Routes::default(),
             health_checks: HealthChecks::default(),

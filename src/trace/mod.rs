@@ -15,6 +15,7 @@ pub mod semconv;
 pub mod span;
 pub mod tenant;
 pub mod tls;
+pub mod zone;
 
 pub use id::{Flags, IdGenerator, SpanId, TraceId};
 

@@ -73,6 +73,8 @@ pub enum Value<'a> {
     Int(i64),
     /// A number.
     Double(f64),
+    /// Yes or no.
+    Bool(bool),
 }
 
 /// An attribute's name as it is read back.
@@ -87,6 +89,7 @@ pub enum Name<'a> {
 const TEXT: u8 = 0;
 const INT: u8 = 1;
 const DOUBLE: u8 = 2;
+const BOOL: u8 = 3;
 /// The key byte of a record whose name follows as text.
 const CUSTOM: u8 = u8::MAX;
 
@@ -147,6 +150,11 @@ impl Attributes {
     pub fn double(&mut self, key: Key, value: f64) {
         self.bytes.extend_from_slice(&[key as u8, DOUBLE]);
         self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Adds a yes or a no.
+    pub fn bool(&mut self, key: Key, value: bool) {
+        self.bytes.extend_from_slice(&[key as u8, BOOL, u8::from(value)]);
     }
 
     /// Adds all that `other` holds.
@@ -212,6 +220,7 @@ impl<'a> Iterator for Records<'a> {
         let value = match self.take()? {
             [INT] => Value::Int(i64::from_le_bytes(self.take()?)),
             [DOUBLE] => Value::Double(f64::from_le_bytes(self.take()?)),
+            [BOOL] => Value::Bool(self.take()? != [0]),
             _ => {
                 let length = u16::from_le_bytes(self.take()?);
                 Value::Text(self.take_slice(usize::from(length))?)
@@ -330,6 +339,7 @@ mod tests {
         attributes.text(Key::UrlPath, "/a");
         attributes.int(Key::HttpResponseStatusCode, -7);
         attributes.double(Key::ConnectDuration, 0.5);
+        attributes.bool(Key::ContextWithheld, true);
         attributes.custom("baggage.", "user", b"u1");
         attributes.texts(Key::UrlFull, &[b"http", b"://", b"h"]);
         let read: Vec<_> = Records::new(attributes.as_bytes()).collect();
@@ -339,6 +349,7 @@ mod tests {
                 (Name::Known(Key::UrlPath), Value::Text(b"/a")),
                 (Name::Known(Key::HttpResponseStatusCode), Value::Int(-7)),
                 (Name::Known(Key::ConnectDuration), Value::Double(0.5)),
+                (Name::Known(Key::ContextWithheld), Value::Bool(true)),
                 (Name::Custom(b"baggage.user"), Value::Text(b"u1")),
                 (Name::Known(Key::UrlFull), Value::Text(b"http://h")),
             ]

@@ -41,3 +41,5 @@ mod support;
 mod tunnels;
 #[cfg(test)]
 mod view;
+#[cfg(test)]
+mod zone;

@@ -5,13 +5,15 @@
 //! what happens. The exchange ends exactly once: by its end, its failure, or its drop.
 
 mod live;
+mod zone;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::task::Context;
 use std::time::Duration;
 
 use self::live::Live;
+use self::zone::Zone;
 use super::connection::Conn;
 use super::fault::Fault;
 use super::inflight::{Entered, Inbound};
@@ -37,6 +39,7 @@ pub struct Exchange {
     pub injection: Injection,
     tenant: Option<TenantId>,
     is_tenant_written: bool,
+    zone: Zone,
     /// Where the request goes.
     upstream: Option<Authority>,
     /// Keeps the request findable for the outbound calls it causes.
@@ -79,6 +82,7 @@ impl Exchange {
         let worker = &conn.worker;
         let tracing = &worker.config.tracing;
         let mut exchange = Self::untraced(conn);
+        exchange.zone = Zone::of(conn, request);
         let packing = packing(request);
         exchange.call = packing.filter(|packing| packing.is_rpc());
         exchange.request = Meter::of(packing);
@@ -98,7 +102,7 @@ impl Exchange {
         let is_joined = joined.is_some();
         let resolved = tracing.tenants.resolve(request.headers, || joined?.tenant);
         exchange.tenant = resolved.tenant;
-        exchange.is_tenant_written = resolved.is_written;
+        exchange.is_tenant_written = resolved.is_written && tracing.is_enabled;
         exchange.enter(travelling);
         if let Some(context) = verdict.recorded {
             let state = verdict.extracted.state;
@@ -147,6 +151,7 @@ impl Exchange {
             injection: Injection::default(),
             tenant: None,
             is_tenant_written: false,
+            zone: Zone::Inside,
             upstream: None,
             entered: None,
             is_sent: false,
@@ -190,6 +195,14 @@ impl Exchange {
         Some((&self.conn.worker.config.tracing.tenants.header, tenant.as_str()))
     }
 
+    /// The name of the tenant header, which must not go on, where nothing else may either that
+    /// [`outside`](propagate::outside) names: the destination is outside the trust zone.
+    #[must_use]
+    pub fn withheld(&self) -> Option<&str> {
+        let tenants = &self.conn.worker.config.tracing.tenants;
+        (self.zone == Zone::Outside).then_some(tenants.header.as_str())
+    }
+
     /// Notes where the request goes.
     pub fn goes_to(&mut self, upstream: &Authority) {
         self.upstream = Some(upstream.clone());
@@ -198,12 +211,25 @@ impl Exchange {
     /// Notes which address the request goes to, and how long connecting took if that was needed.
     pub fn connected(&mut self, peer: SocketAddr, took: Option<Duration>) {
         self.is_sent = true;
+        self.decide_zone(peer.ip());
         let Some(live) = &mut self.live else { return };
         if live.kind == Kind::Client {
             semconv::add_peer(&mut live.attributes, peer);
         }
+        if self.zone == Zone::Outside {
+            live.attributes.bool(Key::ContextWithheld, true);
+        }
         if let Some(took) = took {
             live.attributes.double(Key::ConnectDuration, took.as_secs_f64());
+        }
+    }
+
+    /// Takes back what was to be written, where the address is not to be trusted.
+    fn decide_zone(&mut self, peer: IpAddr) {
+        self.zone.decide(&self.conn.worker.config.tracing.trust_zone, peer);
+        if self.zone == Zone::Outside {
+            self.injection = Injection::default();
+            self.is_tenant_written = false;
         }
     }
 

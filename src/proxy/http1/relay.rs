@@ -273,6 +273,7 @@ impl Relay {
         let edits = Edits {
             trace: exchange.injection,
             tenant: exchange.tenant_line(),
+            withheld: exchange.withheld(),
             origin: origin.and_then(|authority| {
                 // Credentials are for us; `Host` has none (RFC 9110, section 7.2).
                 let authority = authority.rsplit(|b| *b == b'@').next()?;

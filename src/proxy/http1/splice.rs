@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::head::{HeadView, Line, RequestHead};
-use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE};
+use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE, outside};
 
 /// What must differ between the head that came and the head that goes on.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Edits<'a> {
     pub trace: Injection,
     /// The tenant header, name and value, where it must be written.
     pub tenant: Option<(&'a str, &'a str)>,
+    /// The name of the tenant header, where the head must go on without it and without context.
+    pub withheld: Option<&'a str>,
     /// What the target and `Host` become where a proxy was addressed by the whole URL.
     pub origin: Option<Origin<'a>>,
 }
@@ -32,7 +34,10 @@ impl Edits<'_> {
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.trace == Injection::default() && self.tenant.is_none() && self.origin.is_none()
+        self.trace == Injection::default()
+            && self.tenant.is_none()
+            && self.withheld.is_none()
+            && self.origin.is_none()
     }
 
     /// Appends the edited head to `out`: every line that is not edited keeps its bytes and place,
@@ -72,6 +77,9 @@ impl Edits<'_> {
 
     fn edit<'s>(&'s self, name: &[u8], pending: &mut Pending<'s>) -> Edit<'s> {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        if self.withheld.is_some_and(|tenant| outside::is_context(name) || is(tenant)) {
+            return Edit::Remove;
+        }
         match name.len() {
             11 if self.trace.traceparent.is_some() && is(TRACEPARENT) => {
                 pending.traceparent.take().map_or(Edit::Remove, Edit::Value)
@@ -215,6 +223,17 @@ mod tests {
         assert!(spliced(none, &edits).ends_with("\r\nx-tenant-id: acme\r\n\r\n"));
         let bad = "GET / HTTP/1.1\r\nX-Tenant-ID: a b\r\nHost: h\r\nX-Tenant-ID: c\r\n\r\n";
         assert_eq!(spliced(bad, &edits), "GET / HTTP/1.1\r\nX-Tenant-ID: acme\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn what_is_withheld_leaves_and_every_other_byte_stays() {
+        let text = "GET / HTTP/1.1\r\nHOST:h \r\nTraceParent: a\r\nx-A:\t1\r\nB3: 0\r\nBAGGAGE:\r\n\
+                    X-Request-ID: 7 \r\nX-tenant-id: acme\r\nuberctx-k: v\r\nE:\r\ntracestate: a=1\r\n\r\n";
+        let edits = Edits { withheld: Some("x-tenant-id"), ..Edits::default() };
+        let expected = "GET / HTTP/1.1\r\nHOST:h \r\nx-A:\t1\r\nX-Request-ID: 7 \r\nE:\r\n\r\n";
+        assert_eq!(spliced(text, &edits), expected);
+        assert!(!edits.is_none());
+        assert_eq!(spliced(text, &Edits::default()), text);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::{Fault, Kind};
 use crate::proxy::upstream;
 use crate::trace::Headers;
-use crate::trace::propagate::{TRACEPARENT, TRACESTATE};
+use crate::trace::propagate::{TRACEPARENT, TRACESTATE, outside};
 use crate::trace::semconv::{self};
 
 /// Passes one request on, and its response back.
@@ -104,8 +104,28 @@ impl Headers for Map<'_> {
     }
 }
 
-/// Sets the lines that must differ.
+/// The fields without those that must not go on, in their order: removing them one by one would
+/// change it.
+fn withhold(headers: &mut HeaderMap, tenant: &str) {
+    let is_kept = |name: &HeaderName| !outside::is_context(name.as_ref()) && name != tenant;
+    if headers.keys().all(is_kept) {
+        return;
+    }
+    let mut name = None;
+    for (first, value) in std::mem::take(headers) {
+        // Only the first value of a name comes with it.
+        name = first.or(name);
+        if let Some(name) = name.clone().filter(is_kept) {
+            headers.append(name, value);
+        }
+    }
+}
+
+/// Sets the lines that must differ. Trailers carry no context, and are left alone.
 fn edit(headers: &mut HeaderMap, exchange: &Exchange) {
+    if let Some(tenant) = exchange.withheld() {
+        withhold(headers, tenant);
+    }
     let injection = exchange.injection;
     if let Some(value) = injection.traceparent
         && let Ok(value) = HeaderValue::from_bytes(&value)

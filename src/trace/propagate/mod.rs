@@ -5,6 +5,7 @@
 //! original bytes and the HTTP/2 side sets in its header map.
 
 pub mod baggage;
+pub mod outside;
 pub mod traceparent;
 pub mod tracestate;
 

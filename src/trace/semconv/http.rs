@@ -166,6 +166,7 @@ mod tests {
                     Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
                     Value::Int(number) => format!("{number}i"),
                     Value::Double(number) => format!("{number}f"),
+                    Value::Bool(is) => is.to_string(),
                 };
                 (key.as_str(), value)
             })

@@ -101,6 +101,9 @@ keys! {
     /// How a connection ended: `client` or `server`, where that side was the first to end it,
     /// `client_reset`, `server_reset`, `idle_timeout` or `shutdown`.
     ConnectionEndedBy = "spandrel.connection.ended_by",
+    /// That the destination lies outside the trust zone, so that neither context nor baggage nor
+    /// tenant went there.
+    ContextWithheld = "spandrel.context.withheld",
     /// What failed.
     FaultKind = "spandrel.fault.kind",
     /// Who failed: `downstream`, `upstream` or `proxy`.

@@ -175,6 +175,7 @@ fn texts(pairs: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> BTreeMap
         Value::StringValue(text) => text.clone(),
         Value::IntValue(number) => number.to_string(),
         Value::DoubleValue(number) => number.to_string(),
+        Value::BoolValue(is) => is.to_string(),
         other => format!("{other:?}"),
     };
     let value = |pair: &opentelemetry_proto::tonic::common::v1::KeyValue| {
