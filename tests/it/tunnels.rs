@@ -13,9 +13,10 @@ use crate::support::soon;
 
 /// More than all buffers on the way hold together.
 const BULK: usize = 8 << 20;
-/// What a slow reader takes at a time, and the room it has for more, in bytes.
-const SIP: usize = 3_001;
-const LITTLE_ROOM: usize = 8 * 1024;
+/// What a slow reader takes at a time, and the room it has for more, in bytes. With less room than a
+/// segment of loopback takes, the kernel itself would send but five times a second.
+const SIP: usize = 9_001;
+const LITTLE_ROOM: usize = 64 * 1024;
 
 /// The two ends of a tunnel that a client asked for.
 async fn dug(stage: &Stage) -> (Peer, Peer) {
@@ -26,14 +27,19 @@ async fn dug(stage: &Stage) -> (Peer, Peer) {
     (client, stage.origin.accept().await)
 }
 
-/// Bytes none of whose stretches is like another near it, different for each `seed`.
+/// Bytes that tell where they belong, different for each `seed`: what comes again does so at a
+/// distance that no buffer has.
 fn bulk(seed: u32) -> Vec<u8> {
+    const DISTANCE: usize = 65_521;
     let mut state = seed;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         state.to_be_bytes()[0]
     };
-    (0..BULK).map(|_| next()).collect()
+    let block: Vec<u8> = (0..DISTANCE).map(|_| next()).collect();
+    let mut bytes = block.repeat(BULK / DISTANCE + 1);
+    bytes.truncate(BULK);
+    bytes
 }
 
 /// Sends everything, and ends.
