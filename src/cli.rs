@@ -3,6 +3,7 @@
 //! Values stay texts here. What they mean, and whether they are valid, is for `config` to say, so
 //! that an error reads the same whether a value came from a flag, a variable or the file.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::config::{Config, ConfigError, Environment, value};
 use crate::explore::{self, Drawing, Question, Request};
+use crate::redirect::{self, Backend, Prefix};
 
 /// Exit code: done.
 pub const EXIT_DONE: u8 = 0;
@@ -44,6 +46,11 @@ pub enum Command {
     /// Nothing is started. The exit code is 0 if `run` would accept the settings, or 2 with every
     /// problem on a line of its own: the file and line, the key, and what was expected.
     Check(RunArgs),
+    /// The rules by which the system redirects the application's traffic to spandrel.
+    ///
+    /// They follow from the settings that `run` uses: inbound.mode and outbound.mode say what is
+    /// redirected. docs/redirect.md explains each rule.
+    Iptables(IptablesArgs),
     /// Receive spans over OTLP, keep the newest, and show them on a page.
     ///
     /// For a laptop or a test: it takes what spandrel and every OpenTelemetry SDK send to ports
@@ -60,6 +67,36 @@ pub enum Command {
     ///
     /// Everything runs in this process, on loopback, until Ctrl-C or for `--duration`.
     Demo(DemoArgs),
+}
+
+/// The flags of `iptables`.
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
+pub struct IptablesArgs {
+    /// What to do with them.
+    #[arg(value_name = "WHAT")]
+    pub what: IptablesAct,
+    /// The file of settings, in YAML.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Use nft instead of iptables.
+    #[arg(long, conflicts_with = "iptables")]
+    pub nft: bool,
+    /// What the programs of iptables are called, such as iptables-legacy.
+    #[arg(long, value_name = "PREFIX", default_value = "iptables", value_parser = Prefix::parse)]
+    pub iptables: Prefix,
+}
+
+/// What can be done with rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum IptablesAct {
+    /// Print them; nothing is changed.
+    Plan,
+    /// Put them in place, whole or not at all; what is in place already is left as it is.
+    Apply,
+    /// Take away all of them, whatever put them there, and nothing else.
+    Remove,
+    /// Prove by connections of this machine with itself that they work.
+    Verify,
 }
 
 /// What `trace` can do.
@@ -291,6 +328,50 @@ fn print(config: &Config, out: &mut impl Write, err: &mut impl Write) -> io::Res
         writeln!(err, "warning: {warning}")?;
     }
     write!(out, "{}", config.effective)
+}
+
+/// The command `iptables`: writes the plan, or what was done or proved, to `out`, or what is wrong
+/// to `err`. Returns the exit code.
+pub fn iptables(
+    args: &IptablesArgs,
+    environment: &Environment,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> u8 {
+    let config = match Config::load(args.config.as_deref(), environment, &[]) {
+        Ok(config) => config.redirect,
+        Err(error) => return complain(err, &error, EXIT_USAGE),
+    };
+    // What once was redirected can be taken away all the same.
+    if config.is_empty() && args.what != IptablesAct::Remove {
+        let text = "nothing is redirected: set inbound.mode to redirect or tproxy, or outbound.mode \
+                    to redirect";
+        return complain(err, &text, EXIT_USAGE);
+    }
+    let backend = match args.nft {
+        true => Backend::Nft,
+        false => Backend::Iptables(args.iptables.clone()),
+    };
+    let line = |done: &str| format!("{done}\n");
+    let done = match args.what {
+        IptablesAct::Plan => Ok(redirect::plan(&config, &backend)),
+        IptablesAct::Apply => redirect::apply(&config, &backend).map(line),
+        IptablesAct::Remove => redirect::remove(&config, &args.iptables).map(line),
+        IptablesAct::Verify => {
+            redirect::verify(&config, &backend).map(|lines| lines.iter().map(|l| line(l)).collect())
+        }
+    };
+    match done.map(|text| write!(out, "{text}")) {
+        Ok(Ok(())) => EXIT_DONE,
+        Ok(Err(_)) => EXIT_FAILED,
+        Err(fault) => complain(err, &fault, EXIT_FAILED),
+    }
+}
+
+fn complain(err: &mut impl Write, text: &impl Display, code: u8) -> u8 {
+    // Without a standard error there is nobody to complain to.
+    writeln!(err, "spandrel: {text}").ok();
+    code
 }
 
 #[cfg(test)]

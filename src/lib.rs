@@ -11,7 +11,8 @@
 //!            app    cli              5  bind, run, drain; the commands
 //!              config                4  what was typed, and what it means
 //!     proxy   admin   telemetry      3  the data path; probes and numbers; our own logs;
-//!         view    explore               the embedded backend; traces on the terminal
+//!         view    explore               the embedded backend; traces on the terminal;
+//!            redirect                   the rules that lead traffic to us
 //!        export    analysis          2  from spans to a collector; what traces tell
 //!     trace     net     metrics      1  contexts and spans; sockets; counters
 //!        direction    drain          0  which way a request goes; how everything stops
@@ -33,6 +34,7 @@ pub mod export;
 pub mod metrics;
 pub mod net;
 pub mod proxy;
+pub mod redirect;
 pub mod telemetry;
 pub mod trace;
 pub mod view;

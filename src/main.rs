@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Check(args) => {
             cli::check(&args, &environment, &mut io::stdout().lock(), &mut io::stderr().lock())
         }
+        Command::Iptables(args) => {
+            cli::iptables(&args, &environment, &mut io::stdout().lock(), &mut io::stderr().lock())
+        }
         Command::Run(args) => run(&args, &environment),
         Command::View(args) => show(&args),
         Command::Demo(args) => demo(&args),

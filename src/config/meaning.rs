@@ -4,7 +4,7 @@ use super::effective::Effective;
 use super::problem::ConfigError;
 use super::value::Value;
 use super::values::Values;
-use super::{listeners, otlp};
+use super::{listeners, otlp, redirect};
 use crate::proxy::{Limits, Tracing};
 use crate::telemetry::LogFormat;
 use crate::trace::health::HealthChecks;
@@ -25,12 +25,14 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
         is_enabled.then(|| crate::export::Config { otlp, batch, resource: resource(&values) });
     let proxy = proxy(&mut values, is_enabled);
     let telemetry = telemetry(&mut values, is_enabled);
+    let redirect = redirect::of(&mut values, &proxy);
     let admin = admin(&values);
     match (admin, values.problems.is_empty()) {
         (Some(admin), true) => Ok(super::Config {
             proxy,
             export,
             telemetry,
+            redirect,
             admin,
             drain_timeout: values.duration("limits.drain_timeout"),
             flush_timeout: values.duration("limits.flush_timeout"),

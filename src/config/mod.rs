@@ -13,6 +13,7 @@ mod listeners;
 mod meaning;
 mod otlp;
 pub mod problem;
+mod redirect;
 pub mod settings;
 pub mod value;
 mod values;
@@ -35,6 +36,8 @@ pub struct Config {
     pub export: Option<crate::export::Config>,
     /// spandrel's own logs and metrics.
     pub telemetry: crate::telemetry::Config,
+    /// The rules that redirect traffic.
+    pub redirect: crate::redirect::Config,
     /// The admin listeners.
     pub admin: crate::admin::Config,
     /// How long requests may go on after spandrel was told to stop.

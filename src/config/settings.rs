@@ -26,6 +26,13 @@ const MILLION: u64 = 1_000_000;
 const TIME: Kind = Kind::Duration(1, DAY);
 /// A time that may be none: then it is not waited at all, or never comes.
 const GRACE: Kind = Kind::Duration(0, DAY);
+const PORT_RANGES: Kind = Kind::List(&Kind::Ports);
+const NETWORKS: Kind = Kind::List(&Kind::Network);
+const INTERFACES: Kind = Kind::List(&Kind::Interface);
+const IDS: Kind = Kind::List(&Kind::Id);
+const FAMILIES: Kind = Kind::List(&Kind::Choice(&["ipv4", "ipv6"]));
+/// A number of 32 bits that is not zero.
+const NUMBER: Kind = Kind::Count(1, 0xffff_ffff);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const PORTS: Kind = Kind::List(&Kind::Count(1, 65_535));
 const PATHS: Kind = Kind::List(&Kind::Path);
@@ -45,11 +52,31 @@ pub static SETTINGS: &[Setting] = &[
     setting("inbound.mode", Kind::Choice(&["explicit", "redirect", "tproxy"])).or("explicit"),
     setting("inbound.http_ports", PORTS).or(""),
     setting("inbound.opaque_ports", PORTS).or(""),
+    setting("inbound.include_ports", PORT_RANGES).or("*"),
+    setting("inbound.include_cidrs", NETWORKS).or("*"),
+    setting("inbound.include_interfaces", INTERFACES).or("*"),
+    setting("inbound.exclude_ports", PORT_RANGES).or(""),
+    setting("inbound.exclude_cidrs", NETWORKS).or(""),
+    setting("inbound.exclude_interfaces", INTERFACES).or(""),
     setting("outbound.listen", Kind::Address).flag("--outbound"),
     setting("outbound.mode", Kind::Choice(&["explicit", "redirect"])).or("explicit"),
     setting("outbound.http_ports", PORTS).or(""),
     setting("outbound.opaque_ports", PORTS).or(""),
-    setting("redirect.mark", Kind::Count(1, 0xffff_ffff)).or("1773"),
+    setting("outbound.include_ports", PORT_RANGES).or("*"),
+    setting("outbound.include_cidrs", NETWORKS).or("*"),
+    setting("outbound.include_interfaces", INTERFACES).or("*"),
+    setting("outbound.include_uids", IDS).or("*"),
+    setting("outbound.include_gids", IDS).or("*"),
+    setting("outbound.exclude_ports", PORT_RANGES).or(""),
+    setting("outbound.exclude_cidrs", NETWORKS).or(""),
+    setting("outbound.exclude_interfaces", INTERFACES).or(""),
+    setting("outbound.exclude_uids", IDS).or("1337,2102"),
+    setting("outbound.exclude_gids", IDS).or(""),
+    setting("redirect.uid", NUMBER).or("1773"),
+    setting("redirect.gid", NUMBER).or("1773"),
+    setting("redirect.mark", NUMBER).or("1773"),
+    setting("redirect.route_table", NUMBER).or("1773"),
+    setting("redirect.families", FAMILIES).or("ipv4,ipv6"),
     setting("spans.routes", PATHS).or(""),
     setting("spans.query_values", Kind::Choice(&["redact", "keep"])).or("redact"),
     setting("spans.baggage_keys", TEXTS).or(""),

@@ -97,7 +97,12 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         | "inbound.opaque_ports"
         | "outbound.http_ports"
         | "outbound.opaque_ports" => ("80,8080", "[80, 8080]"),
-        "redirect.mark" => ("7", "7"),
+        "redirect.mark" | "redirect.uid" | "redirect.gid" | "redirect.route_table" => ("7", "7"),
+        "redirect.families" => ("ipv4", "[ipv4]"),
+        key if key.ends_with("clude_ports") => ("1-2,80", "[1-2, \"80\"]"),
+        key if key.ends_with("clude_cidrs") => ("10.0.0.0/8", "[10.0.0.0/8]"),
+        key if key.ends_with("clude_interfaces") => ("eth0", "[eth0]"),
+        key if key.ends_with("clude_uids") || key.ends_with("clude_gids") => ("7", "[\"7\"]"),
         "outbound.listen" | "metrics.listen" | "admin.listen" => ("127.0.0.1:7", "127.0.0.1:7"),
         "spans.routes" => ("/a/{b}, /c", "[\"/a/{b}\", /c]"),
         "spans.query_values" => ("keep", "keep"),
@@ -414,7 +419,7 @@ fn a_redirected_side_needs_no_address() {
     assert_eq!(outbound.listen, "[::]:16001".parse().unwrap());
 
     let yaml = "inbound: {mode: tproxy, listen: '0.0.0.0:9', opaque_ports: [3306]}\n\
-                redirect.mark: 5\n";
+                redirect: {mark: 5, families: [ipv4]}\n";
     let config = load(yaml, &[], &[]).unwrap();
     let inbound = config.proxy.inbound.unwrap();
     assert_eq!(inbound.mode, InboundMode::Tproxy { mark: 5 });

@@ -8,10 +8,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::proxy::Authority;
+use crate::redirect::{Cidr, Interface, PortRange};
 use crate::trace::tenant::{MAX_LENGTH, TenantId};
 
 /// The most items of a list, and the most entries of a map.
 pub const MAX_ITEMS: usize = 1_000;
+
+/// How a list says that it holds everything of its kind.
+pub(super) const EVERYTHING: &str = "*";
 
 /// The longest text of an offending value that an error repeats, in characters.
 const MAX_QUOTED: usize = 80;
@@ -41,12 +45,20 @@ pub enum Kind {
     Filter,
     /// The name of a header; it becomes lower case.
     HeaderName,
+    /// The number of a user or a group, or all of them.
+    Id,
+    /// The name of a network interface, or all of them.
+    Interface,
     /// A map of header names to values, which are secrets.
     Headers,
     /// Several values of one kind.
     List(&'static Self),
+    /// A network or an address, or all of them.
+    Network,
     /// The path of a URL, or a template of one.
     Path,
+    /// A port or a range of ports, or all of them.
+    Ports,
     /// A number from 0 to 1.
     Ratio,
     /// The name of a tenant.
@@ -124,8 +136,12 @@ impl Kind {
             Self::Filter => "a log filter such as info or spandrel=debug".to_owned(),
             Self::HeaderName => "a header name that no protocol relies on".to_owned(),
             Self::Headers => "a map of header names to values".to_owned(),
+            Self::Id => "the number of a user or group, or *".to_owned(),
+            Self::Interface => "the name of a network interface, or *".to_owned(),
             Self::List(item) => format!("a list of which each item is {}", item.expected()),
+            Self::Network => "a network such as 10.0.0.0/8 or 2001:db8::/32, or *".to_owned(),
             Self::Path => "a path that begins with /".to_owned(),
+            Self::Ports => "a port, a range such as 8000-8100, or *".to_owned(),
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Tenant => {
                 format!("a tenant of 1 to {MAX_LENGTH} letters, digits and -_.:/@")
@@ -214,7 +230,16 @@ impl Kind {
                 is_filter.then(|| Value::Text(text.to_owned()))
             }
             Self::HeaderName => free_header_name(text).map(Value::Text),
+            Self::Id | Self::Interface | Self::Network | Self::Ports if text == EVERYTHING => {
+                Some(text_value(text))
+            }
+            Self::Id => number(text)
+                .filter(|n| *n < u64::from(u32::MAX))
+                .map(|n| Value::Text(n.to_string())),
+            Self::Interface => Interface::parse(text).map(|_| text_value(text)),
+            Self::Network => Cidr::parse(text).map(|_| text_value(text)),
             Self::Path => (text.starts_with('/') && is_line(text)).then(|| text_value(text)),
+            Self::Ports => PortRange::parse(text).map(|_| text_value(text)),
             Self::Ratio => text.parse().ok().filter(|r| (0.0..=1.0).contains(r)).map(Value::Ratio),
             Self::Tenant => {
                 TenantId::parse(text.as_bytes(), MAX_LENGTH).map(|id| text_value(id.as_str()))

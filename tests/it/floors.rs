@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 8] = [
     &["direction", "drain"],
     &["trace", "net", "metrics"],
     &["export", "analysis"],
-    &["telemetry", "proxy", "admin", "view", "explore"],
+    &["telemetry", "proxy", "redirect", "admin", "view", "explore"],
     &["config"],
     &["app", "cli"],
     &["demo"],
