@@ -160,6 +160,7 @@ pub(super) async fn expect_reset(stream: &mut TcpStream) {
 fn read(batch: &SpanBatch) -> Vec<Told> {
     let text = |value: Value<'_>| match value {
         Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        Value::Bool(is) => is.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
     };
