@@ -76,7 +76,11 @@ impl Wire {
     /// When the connection is broken.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
         if self.buffer.is_empty() && !self.is_eof {
-            ready!(self.stream.poll_read_ready(cx))?;
+            let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else {
+                self.buffer.release(&self.pool);
+                return Poll::Pending;
+            };
+            ready?;
         }
         if self.is_filling_up {
             self.buffer.grow_for_stream();
