@@ -14,13 +14,15 @@ use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice
 
 /// The least that is worth a pipe, in bytes: moving less at a time costs as much as copying it.
 pub(super) const LEAST: usize = 32 * 1024;
-/// The most bytes that go into a pipe at once.
-const MOST: usize = 1 << 20;
-/// The size of a pipe, in bytes. That is a number of pages, of which the shortest segment takes up
-/// one, so that a pipe holds much less than this of a network with small packets.
-const PIPE_SIZE: usize = 256 * 1024;
-/// The most pipes that a worker lends at a time: each takes two descriptors.
-const MAX_LENT: usize = 128;
+/// The size of a pipe, in bytes, and the most that goes into it. It is a number of pages really, of
+/// which the shortest segment takes up one: of a network with packets of 1500 bytes a pipe holds but
+/// a third of this, and a smaller one would be dearer than copying.
+const PIPE_SIZE: usize = 512 * 1024;
+/// The most pipes that a worker lends at a time. Each takes two descriptors, and its pages count
+/// among those that the kernel lets a user have in pipes, by default 16384.
+const MAX_LENT: usize = 32;
+/// How many requests for a pipe are answered by none after one could not be made.
+const ABSTINENCE: usize = 1_024;
 /// The most empty pipes that a worker keeps for the next who asks.
 const MAX_SPARE: usize = 8;
 
@@ -29,6 +31,8 @@ const MAX_SPARE: usize = 8;
 pub struct PipePool {
     spare: RefCell<Vec<Ends>>,
     lent: Cell<usize>,
+    /// How many requests are still to be answered by none.
+    abstinence: Cell<usize>,
     /// The system does not splice sockets, or not for us.
     is_unavailable: Cell<bool>,
 }
@@ -56,9 +60,22 @@ impl PipePool {
             return None;
         }
         let spare = self.spare.borrow_mut().pop();
-        let ends = spare.map_or_else(Ends::new, Ok).ok()?;
+        let ends = spare.or_else(|| self.make())?;
         self.lent.set(self.lent.get() + 1);
         Some(Pipe { ends: Some(ends), held: 0, pool: Rc::clone(self) })
+    }
+
+    /// A new pipe, unless there were too many, of them or of descriptors, not long ago.
+    fn make(&self) -> Option<Ends> {
+        if let Some(rest) = self.abstinence.get().checked_sub(1) {
+            self.abstinence.set(rest);
+            return None;
+        }
+        let made = Ends::new();
+        if made.is_err() {
+            self.abstinence.set(ABSTINENCE);
+        }
+        made.ok()
     }
 
     #[cfg(test)]
@@ -70,8 +87,7 @@ impl PipePool {
 impl Ends {
     fn new() -> rustix::io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // Where there is no room for more, it keeps the size that every pipe has.
-        fcntl_setpipe_size(&write, PIPE_SIZE).ok();
+        fcntl_setpipe_size(&write, PIPE_SIZE)?;
         Ok(Self { read, write })
     }
 }
@@ -92,7 +108,7 @@ impl Pipe {
         let Some(ends) = self.ends.as_ref().filter(|_| self.held == 0) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
-        match splice(from, None, &ends.write, None, MOST, FLAGS) {
+        match splice(from, None, &ends.write, None, PIPE_SIZE, FLAGS) {
             Ok(count) => {
                 self.held = count;
                 Ok(count)
