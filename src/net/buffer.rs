@@ -24,6 +24,12 @@ impl BufferPool {
         self.spare.borrow_mut().pop().unwrap_or_else(|| vec![0; BUFFER_SIZE])
     }
 
+    /// How many buffers there are to spare.
+    #[cfg(test)]
+    pub(crate) fn buffers(&self) -> usize {
+        self.spare.borrow().len()
+    }
+
     /// How many pipes are lent, and how many there are to spare.
     #[cfg(test)]
     pub(crate) fn pipes(&self) -> (usize, usize) {

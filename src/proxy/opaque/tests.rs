@@ -466,3 +466,18 @@ async fn bulk_goes_through_pipes_which_are_given_back_when_it_pauses() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_idle_connection_holds_no_buffer() {
+    locally(async {
+        let stage = Stage::usual();
+        let mut line = stage.line(OUTBOUND, Opening::default()).await;
+        for _ in 0..3 {
+            line.up(b"x").await;
+            line.down(b"y").await;
+            // Both flows have taken turns with one and the same.
+            assert_eq!(stage.worker.pool.buffers(), 1);
+        }
+    })
+    .await;
+}
