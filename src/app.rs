@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::admin::{self, State, Surface};
 use crate::config::Config;
 use crate::direction::Direction;
+use crate::doctor::{Doctor, Ledger};
 use crate::drain::{self, Phase, Trigger, Watch};
 use crate::export::{self, ExportError, Pipeline, Sink};
 use crate::metrics::Registry;
@@ -39,6 +40,8 @@ pub struct Bound {
     admin: TcpListener,
     metrics: Option<TcpListener>,
     sinks: Vec<Sink>,
+    doctor: Doctor,
+    ledgers: Vec<Ledger>,
     pipeline: Option<Pipeline>,
     own_sockets: OwnSockets,
 }
@@ -157,6 +160,8 @@ impl Bound {
             None => ((0..workers).map(|_| Sink::disabled()).collect(), None),
         };
         let own_sockets = OwnSockets::default();
+        let join_keys = &config.proxy.tracing.propagation.join_keys;
+        let (doctor, ledgers) = Doctor::with_ledgers(workers, &registry, join_keys);
         Ok(Self {
             config,
             registry,
@@ -165,6 +170,8 @@ impl Bound {
             admin,
             metrics,
             sinks,
+            doctor,
+            ledgers,
             pipeline,
             own_sockets,
         })
@@ -211,7 +218,7 @@ impl Bound {
             tokio::spawn(pipeline.run(flushing, flush_timeout))
         });
         let effective = self.config.effective.to_string();
-        let state = Arc::new(State::new(self.registry, effective));
+        let state = Arc::new(State::new(self.registry, effective, self.doctor));
         let listeners = [(Some(self.admin), Surface::All), (self.metrics, Surface::Probes)];
         for (listener, surface) in listeners {
             if let Some(listener) = listener {
@@ -250,7 +257,9 @@ impl Bound {
         let (ended, endings) = mpsc::channel(config.workers.max(1));
         let sinks = std::mem::take(&mut self.sinks);
         let mut running = 0;
-        for (sink, in_flight) in sinks.into_iter().zip(InFlight::handles(config.workers.max(1))) {
+        let handles = InFlight::handles(config.workers.max(1));
+        let ledgers = std::mem::take(&mut self.ledgers);
+        for ((sink, in_flight), doctor) in sinks.into_iter().zip(handles).zip(ledgers) {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
             let parts = Parts {
@@ -258,6 +267,7 @@ impl Bound {
                 listeners: self.share_listeners()?,
                 in_flight,
                 own_sockets: self.own_sockets.clone(),
+                doctor,
                 sink,
                 registry: Arc::clone(&self.registry),
                 clock,

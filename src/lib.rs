@@ -28,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod demo;
 pub mod direction;
+pub mod doctor;
 pub mod drain;
 pub mod explore;
 pub mod export;

@@ -58,9 +58,29 @@ pub const HEALTH_CHECKS: Metric = counter(
     "spandrel_health_checks_total",
     "Requests that made no span because they are health checks.",
 );
+/// What became of outbound requests that could be joined to an inbound one.
+pub const JOINS: Metric = counter(
+    "spandrel_join_total",
+    "Outbound requests, by how they were joined to an inbound one or why they were not.",
+);
+/// Messages that carried a format of trace context.
+pub const CONTEXT_SEEN: Metric = counter(
+    "spandrel_context_seen_total",
+    "Requests that carried trace context, by direction and format.",
+);
+/// Messages that carried a format of trace context which could not be used.
+pub const CONTEXT_MALFORMED: Metric = counter(
+    "spandrel_context_malformed_total",
+    "Trace contexts that could not be used, by direction, format and reason.",
+);
+/// Messages in which two formats name different traces.
+pub const CONTEXT_CONFLICTS: Metric = counter(
+    "spandrel_context_conflict_total",
+    "Requests that carried contexts of different traces, by direction.",
+);
 
 /// Every metric there is.
-pub const ALL: [Metric; 9] = [
+pub const ALL: [Metric; 13] = [
     SPANS_CREATED,
     SPANS_EXPORTED,
     SPANS_DROPPED,
@@ -70,6 +90,10 @@ pub const ALL: [Metric; 9] = [
     OPAQUE_CONNECTIONS,
     FAULTS,
     HEALTH_CHECKS,
+    JOINS,
+    CONTEXT_SEEN,
+    CONTEXT_MALFORMED,
+    CONTEXT_CONFLICTS,
 ];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {

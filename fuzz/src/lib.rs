@@ -33,6 +33,10 @@ impl Headers for Lines<'_> {
         let is_it = move |n: &[u8]| n.eq_ignore_ascii_case(name.as_bytes());
         self.0.iter().filter(move |(n, _)| is_it(n)).map(|(_, value)| *value)
     }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().copied()
+    }
 }
 
 /// The request head at the front of these bytes, if there is a whole one that may pass.

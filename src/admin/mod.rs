@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::doctor::Doctor;
 use crate::metrics::Registry;
 use crate::net::accept::accept;
 
@@ -53,14 +54,16 @@ pub struct State {
     pub registry: Arc<Registry>,
     /// The effective configuration, as text.
     pub effective: String,
+    /// What is known of trace context.
+    pub doctor: Doctor,
     is_ready: AtomicBool,
 }
 
 impl State {
     /// What is shown of a program that is not ready yet.
     #[must_use]
-    pub const fn new(registry: Arc<Registry>, effective: String) -> Self {
-        Self { registry, effective, is_ready: AtomicBool::new(false) }
+    pub const fn new(registry: Arc<Registry>, effective: String, doctor: Doctor) -> Self {
+        Self { registry, effective, doctor, is_ready: AtomicBool::new(false) }
     }
 
     /// Says whether traffic may be sent.
@@ -68,11 +71,11 @@ impl State {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
-    fn answer(&self, surface: Surface, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
+    fn answer<B>(&self, surface: Surface, request: &Request<B>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n");
         }
-        match path {
+        match request.uri().path() {
             "/live" => text(StatusCode::OK, "live\n"),
             "/ready" if self.is_ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n"),
             "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n"),
@@ -83,12 +86,32 @@ impl State {
                 response
             }
             "/config" if surface == Surface::All => text(StatusCode::OK, self.effective.clone()),
-            _ if surface == Surface::All => {
-                text(StatusCode::NOT_FOUND, "there are /live, /ready, /metrics and /config\n")
-            }
+            "/context" if surface == Surface::All => self.context(wants_json(request)),
+            _ if surface == Surface::All => text(
+                StatusCode::NOT_FOUND,
+                "there are /live, /ready, /metrics, /config and /context\n",
+            ),
             _ => text(StatusCode::NOT_FOUND, "there are /live, /ready and /metrics\n"),
         }
     }
+
+    fn context(&self, is_json: bool) -> Response<Full<Bytes>> {
+        let report = self.doctor.report();
+        if !is_json {
+            return text(StatusCode::OK, report.to_string());
+        }
+        let mut response = text(StatusCode::OK, format!("{:#}\n", report.to_json()));
+        let format = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, format);
+        response
+    }
+}
+
+/// Whether the answer is for a program: by `?format=json`, or by `Accept`.
+fn wants_json<B>(request: &Request<B>) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    request.uri().query() == Some("format=json")
+        || accept.is_some_and(|accept| accept.contains("application/json"))
 }
 
 /// Serves a listener for as long as it is polled.
@@ -107,7 +130,7 @@ async fn answer(
     _permit: OwnedSemaphorePermit,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = state.answer(surface, request.method(), request.uri().path());
+        let response = state.answer(surface, &request);
         async { Ok::<_, Infallible>(response) }
     });
     // One request a connection, within a time: nobody can keep the others out.
@@ -134,13 +157,20 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 mod tests {
     use super::*;
 
+    fn state() -> State {
+        let registry = Arc::default();
+        let (doctor, _ledgers) = Doctor::with_ledgers(1, &registry, &[]);
+        State::new(registry, String::new(), doctor)
+    }
+
     fn status(state: &State, surface: Surface, method: &Method, path: &str) -> u16 {
-        state.answer(surface, method, path).status().as_u16()
+        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        state.answer(surface, &request).status().as_u16()
     }
 
     #[test]
     fn readiness_follows_what_was_said_and_liveness_does_not() {
-        let state = State::new(Arc::default(), String::new());
+        let state = state();
         assert_eq!(status(&state, Surface::All, &Method::GET, "/ready"), 503);
         state.set_ready(true);
         assert_eq!(status(&state, Surface::All, &Method::GET, "/ready"), 200);
@@ -151,15 +181,17 @@ mod tests {
 
     #[test]
     fn the_settings_are_shown_on_the_admin_listener_only() {
-        let state = State::new(Arc::default(), String::new());
+        let state = state();
         assert_eq!(status(&state, Surface::All, &Method::GET, "/config"), 200);
         assert_eq!(status(&state, Surface::Probes, &Method::GET, "/config"), 404);
+        assert_eq!(status(&state, Surface::All, &Method::GET, "/context"), 200);
+        assert_eq!(status(&state, Surface::Probes, &Method::GET, "/context"), 404);
         assert_eq!(status(&state, Surface::Probes, &Method::GET, "/metrics"), 200);
     }
 
     #[test]
     fn nothing_can_be_changed_from_here() {
-        let state = State::new(Arc::default(), String::new());
+        let state = state();
         assert_eq!(status(&state, Surface::All, &Method::POST, "/ready"), 405);
     }
 }

@@ -8,7 +8,7 @@ use super::{listeners, otlp, redirect};
 use crate::proxy::{Limits, Tracing};
 use crate::telemetry::LogFormat;
 use crate::trace::health::HealthChecks;
-use crate::trace::propagate;
+use crate::trace::propagate::{self, carried::MAX_JOIN_KEYS};
 use crate::trace::resource::Resource;
 use crate::trace::route::Routes;
 use crate::trace::sample::Sampler;
@@ -138,6 +138,7 @@ fn propagation(values: &mut Values) -> propagate::Config {
         trace_context: has("tracecontext"),
         baggage: has("baggage"),
         random_flag: values.flag("propagation.random_flag"),
+        join_keys: join_keys(values),
     }
 }
 
@@ -147,6 +148,22 @@ fn trust_zone(values: &mut Values) -> TrustZone {
         values.refuse(KEY, &error.to_string());
         TrustZone::default()
     })
+}
+
+fn join_keys(values: &mut Values) -> Vec<String> {
+    const KEY: &str = "propagation.join_keys";
+    let mut names: Vec<String> = Vec::new();
+    for name in values.list(KEY) {
+        let name = name.to_ascii_lowercase();
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.len() > MAX_JOIN_KEYS {
+        let found = names.len();
+        values.refuse(KEY, &format!("expected at most {MAX_JOIN_KEYS} headers, found {found}"));
+    }
+    names
 }
 
 fn tenants(values: &mut Values) -> tenant::Config {

@@ -35,6 +35,7 @@ const FAMILIES: Kind = Kind::List(&Kind::Choice(&["ipv4", "ipv6"]));
 const NUMBER: Kind = Kind::Count(1, 0xffff_ffff);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const PORTS: Kind = Kind::List(&Kind::Count(1, 65_535));
+const HEADER_NAMES: Kind = Kind::List(&Kind::HeaderName);
 const PATHS: Kind = Kind::List(&Kind::Path);
 const PROPAGATORS: Kind = Kind::List(&Kind::Choice(&["tracecontext", "baggage", "none"]));
 
@@ -89,6 +90,7 @@ pub static SETTINGS: &[Setting] = &[
         .otel(&["OTEL_PROPAGATORS"]),
     setting("propagation.random_flag", Kind::Bool).or("false"),
     setting("propagation.trust_zone", TEXTS).or(TRUST_ZONE),
+    setting("propagation.join_keys", HEADER_NAMES).or("x-request-id,x-correlation-id"),
     setting("tenants.header", Kind::HeaderName).or("x-tenant-id"),
     setting("tenants.default", Kind::Tenant),
     setting("tenants.max_length", Kind::Count(1, 256)).or("64"),

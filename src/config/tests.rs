@@ -114,6 +114,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
             ("true", "true")
         }
         "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
+        "propagation.join_keys" => ("x-call-id", "[x-call-id]"),
         "tenants.header" => ("X-Org", "x-org"),
         "tenants.default" => ("acme", "acme"),
         "tenants.max_length" => ("7", "7"),

@@ -18,6 +18,7 @@ use super::inflight::InFlight;
 use super::worker::{Parts, Worker};
 use super::{Authority, Config, Limits, Tracing};
 use crate::direction::Direction;
+use crate::doctor::Doctor;
 use crate::drain;
 use crate::export::testing::kept;
 use crate::metrics::{Counter, Registry};
@@ -68,6 +69,7 @@ impl Stage {
             listeners: Vec::new(),
             in_flight: InFlight::handles(1).remove(0),
             own_sockets: OwnSockets::default(),
+            doctor: Doctor::with_ledgers(1, &registry, &[]).1.remove(0),
             sink,
             registry: Arc::clone(&registry),
             clock: Clock::anchored(),

@@ -17,6 +17,7 @@ use super::fault::{Fault, Kind, Side};
 use super::inflight::InFlight;
 use super::listener;
 use crate::direction::Direction;
+use crate::doctor::Ledger;
 use crate::drain::{Phase, Watch};
 use crate::export::Sink;
 use crate::metrics::{
@@ -58,6 +59,8 @@ pub struct Worker {
     pub pool: Rc<BufferPool>,
     /// The numbers of this worker.
     pub counters: Counters,
+    /// What this worker knows of trace context.
+    pub doctor: Ledger,
     /// Requests that have begun and not ended.
     pub requests_open: Cell<usize>,
     sink: RefCell<Sink>,
@@ -78,6 +81,8 @@ pub struct Parts {
     pub in_flight: InFlight,
     /// The connections that spandrel makes.
     pub own_sockets: OwnSockets,
+    /// This worker's part of what is known of trace context.
+    pub doctor: Ledger,
     /// Where finished spans go.
     pub sink: Sink,
     /// Where the numbers go.
@@ -173,6 +178,7 @@ impl Worker {
             config: parts.config,
             in_flight: parts.in_flight,
             own_sockets: parts.own_sockets,
+            doctor: parts.doctor,
             clock: parts.clock,
             ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
             pool: Rc::default(),

@@ -36,6 +36,9 @@ pub trait Headers {
     /// bytes between the surrounding white space.
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]>;
 
+    /// Every line in the order received: its name as it was written, and its value.
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
+
     /// The first value of the header `name` (given in lower case).
     fn first(&self, name: &str) -> Option<&[u8]> {
         self.values(name).next()
@@ -52,6 +55,10 @@ pub(crate) mod testing {
     impl Headers for Lines<'_> {
         fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
             self.0.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| *v)
+        }
+
+        fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+            self.0.iter().map(|(name, value)| (name.as_bytes(), *value))
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::support::sources::{Source, sources};
 const FLOORS: [&[&str]; 8] = [
     &["direction", "drain"],
     &["trace", "net", "metrics"],
-    &["export", "analysis"],
+    &["export", "analysis", "doctor"],
     &["telemetry", "proxy", "redirect", "admin", "view", "explore"],
     &["config"],
     &["app", "cli"],

@@ -21,7 +21,7 @@ pub(super) struct Live {
     pub(super) kind: Kind,
     pub(super) start: u64,
     name: Name,
-    trace_state: Vec<u8>,
+    pub(super) trace_state: Vec<u8>,
     pub(super) attributes: Attributes,
     /// What has been told of it so far, once there was time to tell anything.
     progress: Option<Box<Progress>>,

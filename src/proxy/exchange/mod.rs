@@ -4,6 +4,7 @@
 //! must go on. The relay, or the HTTP/2 stream, then moves the message and tells the exchange
 //! what happens. The exchange ends exactly once: by its end, its failure, or its drop.
 
+mod joining;
 mod live;
 mod zone;
 
@@ -12,6 +13,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::time::Duration;
 
+use self::joining::Found;
 use self::live::Live;
 use self::zone::Zone;
 use super::connection::Conn;
@@ -19,10 +21,9 @@ use super::fault::Fault;
 use super::inflight::{Entered, Inbound};
 use super::meter::Meter;
 use super::{Authority, Tracing};
-use crate::direction::Direction;
 use crate::net::idle::Deadline;
 use crate::trace::messages::{Messages, Packing};
-use crate::trace::propagate::{self, BAGGAGE, Injection, baggage};
+use crate::trace::propagate::{self, BAGGAGE, Extracted, Injection, baggage};
 use crate::trace::sample::Decision;
 use crate::trace::semconv::{self, Key, Outcome, Request, rpc};
 use crate::trace::span::Kind;
@@ -37,6 +38,8 @@ pub struct Exchange {
     live: Option<Live>,
     /// The trace context lines that must go on.
     pub injection: Injection,
+    /// The `tracestate` of the inbound request that a call was joined to.
+    trace_state: Option<Box<[u8]>>,
     tenant: Option<TenantId>,
     is_tenant_written: bool,
     zone: Zone,
@@ -71,9 +74,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a request makes a span, and under which context it goes on.
 struct Verdict {
-    extracted: propagate::Extracted,
+    extracted: Extracted,
     /// The context of the span to record.
     recorded: Option<TraceContext>,
+    /// The context of a span that was decided against.
+    dropped: Option<TraceContext>,
 }
 
 impl Exchange {
@@ -86,46 +91,37 @@ impl Exchange {
         let packing = packing(request);
         exchange.call = packing.filter(|packing| packing.is_rpc());
         exchange.request = Meter::of(packing);
+        let mut extracted = propagate::extract(request.headers, &tracing.propagation);
+        let keys = joining::keys(conn, tracing, request.headers, &extracted);
         if tracing.health_checks.matches(request.path, request.headers) {
             worker.counters.health_checks.add(1);
-            exchange.enter(None);
+            exchange.enter(&Inbound { keys: keys.as_slice(), ..Inbound::default() });
             return exchange;
         }
-        let verdict = Verdict::reach(conn, tracing, request.headers);
-        let travelling = verdict.recorded.or(verdict.extracted.parent);
-        let joined = match conn.direction {
-            Direction::Inbound => None,
-            Direction::Outbound => {
-                verdict.extracted.parent.and_then(|parent| worker.in_flight.find(parent.trace_id))
-            }
-        };
-        let is_joined = joined.is_some();
-        let resolved = tracing.tenants.resolve(request.headers, || joined?.tenant);
+        let found = exchange.join(&mut extracted, &keys);
+        let verdict = Verdict::reach(conn, tracing, extracted);
+        let joined = || found.as_ref().and_then(Found::tenant);
+        let resolved = tracing.tenants.resolve(request.headers, joined);
         exchange.tenant = resolved.tenant;
         exchange.is_tenant_written = resolved.is_written && tracing.is_enabled;
-        exchange.enter(travelling);
-        if let Some(context) = verdict.recorded {
-            let state = verdict.extracted.state;
+        exchange.be_found(request, &verdict, &keys);
+        if let Some(found) = &found {
+            let is_foreign = verdict.extracted.parent.is_some();
+            joining::tell(conn, request, found, is_foreign, verdict.recorded);
+        }
+        let state = verdict.extracted.state;
+        let cause = found.as_ref().and_then(|found| found.cause.as_deref());
+        let carried = cause.filter(|cause| cause.is_carried).map(|cause| cause.context);
+        if let Some(context) = verdict.recorded.or(carried) {
             exchange.injection = propagate::inject(context, state, &tracing.propagation);
-            exchange.live =
-                Some(Live::begin(conn, request, context, &verdict.extracted, exchange.call));
-            exchange.describe(request.headers, is_joined);
+            exchange.trace_state = cause.and_then(|cause| cause.trace_state.clone());
+        }
+        if let Some(context) = verdict.recorded {
+            let live = Live::begin(conn, request, context, &verdict.extracted, exchange.call);
+            exchange.live = Some(live);
+            exchange.describe(request.headers, found.as_ref());
         }
         exchange
-    }
-
-    /// Makes a request findable for the outbound calls that it causes; `None` stands for one that
-    /// has no trace.
-    fn enter(&mut self, context: Option<TraceContext>) {
-        let worker = &self.conn.worker;
-        if self.conn.direction == Direction::Inbound && worker.has_outbound() {
-            self.entered = Some(worker.in_flight.enter(&Inbound {
-                context,
-                is_carried: true,
-                tenant: self.tenant.as_ref(),
-                ..Inbound::default()
-            }));
-        }
     }
 
     /// Begins with a head that could not be read: there is a request, but nothing is known of it.
@@ -136,9 +132,14 @@ impl Exchange {
             fn values(&self, _: &str) -> impl Iterator<Item = &[u8]> {
                 std::iter::empty()
             }
+            fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+                std::iter::empty()
+            }
         }
         let mut exchange = Self::untraced(conn);
-        let verdict = Verdict::reach(conn, &conn.worker.config.tracing, &NoHeaders);
+        let tracing = &conn.worker.config.tracing;
+        let extracted = propagate::extract(&NoHeaders, &tracing.propagation);
+        let verdict = Verdict::reach(conn, tracing, extracted);
         exchange.live = verdict.recorded.map(|context| Live::unreadable(conn, context));
         exchange
     }
@@ -149,6 +150,7 @@ impl Exchange {
             conn: Rc::clone(conn),
             live: None,
             injection: Injection::default(),
+            trace_state: None,
             tenant: None,
             is_tenant_written: false,
             zone: Zone::Inside,
@@ -170,13 +172,21 @@ impl Exchange {
     }
 
     /// The attributes that are ours rather than the conventions'.
-    fn describe(&mut self, headers: &impl Headers, is_joined: bool) {
+    fn describe(&mut self, headers: &impl Headers, found: Option<&Found>) {
         let Some(live) = &mut self.live else { return };
         if let Some(tenant) = &self.tenant {
             live.attributes.text(Key::TenantId, tenant.as_str());
         }
-        if is_joined {
-            live.attributes.text(Key::Join, "context");
+        if let Some(found) = found
+            && let Some(word) = found.word()
+        {
+            live.attributes.text(Key::Join, word);
+            if let Some(key) = &found.key {
+                live.attributes.text(Key::JoinKey, key.as_str());
+            }
+        }
+        if let Some(state) = &self.trace_state {
+            live.trace_state = state.to_vec();
         }
         let tracing = &self.conn.worker.config.tracing;
         if tracing.propagation.baggage && !tracing.baggage_keys.is_empty() {
@@ -201,6 +211,12 @@ impl Exchange {
     pub fn withheld(&self) -> Option<&str> {
         let tenants = &self.conn.worker.config.tracing.tenants;
         (self.zone == Zone::Outside).then_some(tenants.header.as_str())
+    }
+
+    /// The `tracestate` that must be written, in place of any that came.
+    #[must_use]
+    pub fn trace_state_line(&self) -> Option<&[u8]> {
+        self.trace_state.as_deref()
     }
 
     /// Notes where the request goes.
@@ -229,6 +245,7 @@ impl Exchange {
         self.zone.decide(&self.conn.worker.config.tracing.trust_zone, peer);
         if self.zone == Zone::Outside {
             self.injection = Injection::default();
+            self.trace_state = None;
             self.is_tenant_written = false;
         }
     }
@@ -360,16 +377,6 @@ impl Exchange {
         }
     }
 
-    /// Lets go of the request that outbound calls could find.
-    fn leave(&mut self) {
-        if let Some(mut entered) = self.entered.take()
-            && self.fault.is_some()
-            && self.is_sent
-        {
-            entered.abandon();
-        }
-    }
-
     /// Finds out how a gRPC call ended that did not say so in its head or its trailers.
     fn conclude_call(&mut self) {
         let Some(call) = self.call else { return };
@@ -445,23 +452,22 @@ fn packing<H: Headers>(request: &Request<'_, H>) -> Option<Packing> {
 }
 
 impl Verdict {
-    fn reach(conn: &Conn, tracing: &Tracing, headers: &impl Headers) -> Self {
-        let extracted = propagate::extract(headers, &tracing.propagation);
+    fn reach(conn: &Conn, tracing: &Tracing, extracted: Extracted) -> Self {
         if !tracing.is_enabled {
-            return Self { extracted, recorded: None };
+            return Self { extracted, recorded: None, dropped: None };
         }
         let parent = extracted.parent.as_ref();
         let mut ids = conn.worker.ids.borrow_mut();
         let trace_id = parent.map_or_else(|| ids.trace_id(), |parent| parent.trace_id);
-        let recorded = match tracing.sampler.decide(parent, trace_id) {
-            Decision::Drop => None,
+        let random = if tracing.propagation.random_flag { Flags::RANDOM } else { Flags::default() };
+        let flags = parent.map_or(random, |parent| parent.flags);
+        let context = TraceContext { trace_id, span_id: ids.span_id(), flags };
+        match tracing.sampler.decide(parent, trace_id) {
+            Decision::Drop => Self { extracted, recorded: None, dropped: Some(context) },
             Decision::RecordAndSample => {
-                let random =
-                    if tracing.propagation.random_flag { Flags::RANDOM } else { Flags::default() };
-                let flags = parent.map_or(random, |parent| parent.flags).sampled();
-                Some(TraceContext { trace_id, span_id: ids.span_id(), flags })
+                let recorded = TraceContext { flags: flags.sampled(), ..context };
+                Self { extracted, recorded: Some(recorded), dropped: None }
             }
-        };
-        Self { extracted, recorded }
+        }
     }
 }

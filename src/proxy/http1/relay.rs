@@ -272,6 +272,7 @@ impl Relay {
         let origin = target.authority.filter(|_| is_absolute);
         let edits = Edits {
             trace: exchange.injection,
+            trace_state: exchange.trace_state_line(),
             tenant: exchange.tenant_line(),
             withheld: exchange.withheld(),
             origin: origin.and_then(|authority| {

@@ -10,6 +10,8 @@ use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE, outside};
 pub struct Edits<'a> {
     /// The trace context lines.
     pub trace: Injection,
+    /// The `tracestate` that is not the message's own, in place of any that is.
+    pub trace_state: Option<&'a [u8]>,
     /// The tenant header, name and value, where it must be written.
     pub tenant: Option<(&'a str, &'a str)>,
     /// The name of the tenant header, where the head must go on without it and without context.
@@ -35,6 +37,7 @@ impl Edits<'_> {
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.trace == Injection::default()
+            && self.trace_state.is_none()
             && self.tenant.is_none()
             && self.withheld.is_none()
             && self.origin.is_none()
@@ -84,7 +87,11 @@ impl Edits<'_> {
             11 if self.trace.traceparent.is_some() && is(TRACEPARENT) => {
                 pending.traceparent.take().map_or(Edit::Remove, Edit::Value)
             }
-            10 if self.trace.discard_tracestate && is(TRACESTATE) => Edit::Remove,
+            10 if (self.trace.discard_tracestate || self.trace_state.is_some())
+                && is(TRACESTATE) =>
+            {
+                pending.trace_state.take().map_or(Edit::Remove, Edit::Value)
+            }
             4 if is("host") => pending.host.take().map_or(Edit::Keep, Edit::Value),
             16 | 19 if self.origin.is_some() && PROXY_FIELDS.into_iter().any(is) => Edit::Remove,
             _ if self.tenant.is_some_and(|(tenant, _)| is(tenant)) => {
@@ -109,6 +116,7 @@ struct Pending<'a> {
     host: Option<&'a [u8]>,
     has_length: bool,
     traceparent: Option<&'a [u8]>,
+    trace_state: Option<&'a [u8]>,
     tenant: Option<(&'a str, &'a [u8])>,
 }
 
@@ -118,6 +126,7 @@ impl<'a> Pending<'a> {
             host: edits.origin.map(|origin| origin.authority),
             has_length: false,
             traceparent: edits.trace.traceparent.as_ref().map(<[u8; 55]>::as_slice),
+            trace_state: edits.trace_state,
             tenant: edits.tenant.map(|(name, value)| (name, value.as_bytes())),
         }
     }
@@ -138,6 +147,7 @@ impl<'a> Pending<'a> {
         let lines = [
             self.host.map(|value| ("Host", value)),
             self.traceparent.map(|value| (TRACEPARENT, value)),
+            self.trace_state.map(|value| (TRACESTATE, value)),
             self.tenant,
         ];
         for (name, value) in lines.into_iter().flatten() {
@@ -214,6 +224,18 @@ mod tests {
         let trace = Injection { traceparent: None, discard_tracestate: true };
         let edits = Edits { trace, ..Edits::default() };
         assert_eq!(spliced(text, &edits), "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    }
+
+    #[test]
+    fn the_tracestate_of_another_message_takes_the_place_of_its_own() {
+        let trace = Injection { traceparent: Some(NEW), discard_tracestate: false };
+        let edits = Edits { trace, trace_state: Some(b"k=v,l=w"), ..Edits::default() };
+        let none = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        assert!(spliced(none, &edits).ends_with("-01\r\ntracestate: k=v,l=w\r\n\r\n"));
+        let own = "GET / HTTP/1.1\r\nTraceState: a\r\nHost: h\r\ntracestate: b\r\n\r\n";
+        let start = "GET / HTTP/1.1\r\nTraceState: k=v,l=w\r\nHost: h\r\ntraceparent: ";
+        let written = spliced(own, &edits);
+        assert!(written.starts_with(start) && written.ends_with("-01\r\n\r\n"), "{written}");
     }
 
     #[test]

@@ -102,6 +102,10 @@ impl Headers for Map<'_> {
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.0.get_all(name).into_iter().map(HeaderValue::as_bytes)
     }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()))
+    }
 }
 
 /// The fields without those that must not go on, in their order: removing them one by one would
@@ -134,6 +138,11 @@ fn edit(headers: &mut HeaderMap, exchange: &Exchange) {
     }
     if injection.discard_tracestate {
         headers.remove(TRACESTATE);
+    }
+    if let Some(state) = exchange.trace_state_line()
+        && let Ok(value) = HeaderValue::from_bytes(state)
+    {
+        headers.insert(HeaderName::from_static(TRACESTATE), value);
     }
     if let Some((name, value)) = exchange.tenant_line()
         && let (Ok(name), Ok(value)) =

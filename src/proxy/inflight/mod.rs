@@ -50,6 +50,11 @@ struct Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key(u128);
 
+impl Key {
+    /// What stands where there is no key yet.
+    pub const NONE: Self = Self(0);
+}
+
 /// An inbound request, as far as the calls it causes need to know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Inbound<'a> {

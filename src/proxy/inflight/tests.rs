@@ -19,8 +19,8 @@ fn with_keys(context: TraceContext, keys: &[Key]) -> Inbound<'_> {
     Inbound { context: Some(context), is_carried: true, keys, ..Inbound::default() }
 }
 
-fn of_tenant<'a>(context: TraceContext, tenant: &'a Option<TenantId>) -> Inbound<'a> {
-    Inbound { tenant: tenant.as_ref(), ..with_keys(context, &[]) }
+fn of_tenant<'a>(context: TraceContext, tenant: Option<&'a TenantId>) -> Inbound<'a> {
+    Inbound { tenant, ..with_keys(context, &[]) }
 }
 
 fn workers() -> [InFlight; 2] {
@@ -38,7 +38,7 @@ fn joined(holder: Holder) -> Option<(usize, TraceContext)> {
 fn a_request_is_found_by_every_worker_until_it_ends() {
     let [one, two] = workers();
     let (acme, context) = (tenant("acme"), context(1));
-    let entered = one.enter(&of_tenant(context, &acme));
+    let entered = one.enter(&of_tenant(context, acme.as_ref()));
     for worker in [&one, &two] {
         assert_eq!(worker.find(context.trace_id), Some(Joined { tenant: acme.clone() }));
         assert_eq!(worker.count(), 1);
@@ -51,12 +51,12 @@ fn a_request_is_found_by_every_worker_until_it_ends() {
 fn a_trace_of_several_tenants_tells_none() {
     let [one, two] = workers();
     let (acme, other, context) = (tenant("acme"), tenant("other"), context(1));
-    let first = one.enter(&of_tenant(context, &acme));
-    let _second = one.enter(&of_tenant(context, &other));
+    let first = one.enter(&of_tenant(context, acme.as_ref()));
+    let _second = one.enter(&of_tenant(context, other.as_ref()));
     assert_eq!(one.find(context.trace_id), Some(Joined { tenant: None }));
     drop(first);
     let [same, elsewhere] =
-        [one.enter(&of_tenant(context, &other)), two.enter(&of_tenant(context, &None))];
+        [one.enter(&of_tenant(context, other.as_ref())), two.enter(&of_tenant(context, None))];
     assert_eq!(two.find(context.trace_id), Some(Joined { tenant: None }));
     drop((same, elsewhere));
 }

@@ -5,6 +5,8 @@
 //! original bytes and the HTTP/2 side sets in its header map.
 
 pub mod baggage;
+pub mod carried;
+pub mod known;
 pub mod outside;
 pub mod traceparent;
 pub mod tracestate;
@@ -28,11 +30,15 @@ pub struct Config {
     /// Sets the Level 2 random flag on traces that start here. Off by default: peers built on
     /// opentelemetry-go before 1.42 refuse a version 00 header with a flags byte over 2.
     pub random_flag: bool,
+    /// The headers, in lower case and at most [`carried::MAX_JOIN_KEYS`], by whose values calls
+    /// without context are joined to the requests that caused them.
+    pub join_keys: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { trace_context: true, baggage: true, random_flag: false }
+        let join_keys = ["x-request-id", "x-correlation-id"].map(str::to_owned).to_vec();
+        Self { trace_context: true, baggage: true, random_flag: false, join_keys }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `traceparent`: W3C Trace Context Level 2, section 3.2.
 
 use super::super::{Flags, SpanId, TraceContext, TraceId};
+use super::known::Malformed;
 use super::trim_ows;
 
 /// The length in bytes of a version 00 value.
@@ -29,6 +30,34 @@ pub fn parse(value: &[u8]) -> Option<TraceContext> {
         trace_id: TraceId::from_bytes(hex(trace_id)?)?,
         span_id: SpanId::from_bytes(hex(span_id)?)?,
         flags: Flags::from_byte(hex_byte(*f0, *f1)?),
+    })
+}
+
+/// Why a value that [`parse`] does not take is malformed; `None` for one that it takes.
+#[cold]
+#[must_use]
+pub fn malformed(value: &[u8]) -> Option<Malformed> {
+    if parse(value).is_some() {
+        return None;
+    }
+    let Some((head, tail)) = trim_ows(value).split_first_chunk::<LENGTH>() else {
+        return Some(Malformed::Length);
+    };
+    let is_in_place = |(at, byte): (usize, &u8)| match at {
+        2 | 35 | 52 => *byte == b'-',
+        _ => hex_digit(*byte).is_some(),
+    };
+    let is_future = !head.starts_with(b"00");
+    Some(if !head.iter().enumerate().all(is_in_place) {
+        Malformed::Characters
+    } else if head.starts_with(b"ff") {
+        Malformed::Version
+    } else if !is_future && !tail.is_empty() {
+        Malformed::Length
+    } else if tail.first().is_some_and(|b| *b != b'-') {
+        Malformed::Characters
+    } else {
+        Malformed::ZeroId
     })
 }
 
@@ -149,6 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_malformed_has_a_reason() {
+        use Malformed::{Characters, Length, Version, ZeroId};
+        let zero = "0".repeat(32);
+        for (value, reason) in [
+            (String::new(), Length),
+            (format!("00-{IDS}-0"), Length),
+            (format!("00-{IDS}-01-x"), Length),
+            (format!("cc-{IDS}-01.x"), Characters),
+            (format!("ff-{IDS}-01"), Version),
+            (format!("0x-{IDS}-01"), Characters),
+            (format!("00-{}-01", IDS.to_ascii_uppercase()), Characters),
+            (format!("00-{zero}-b7ad6b7169203331-01"), ZeroId),
+            (format!("00-{IDS}-01").replace("b7ad6b7169203331", "0000000000000000"), ZeroId),
+        ] {
+            assert_eq!(malformed(value.as_bytes()), Some(reason), "{value}");
+        }
+        assert_eq!(malformed(format!("00-{IDS}-01").as_bytes()), None);
+    }
+
+    #[test]
     fn white_space_around_the_value_is_not_part_of_it() {
         assert_eq!(flags_of(&format!(" \t00-{IDS}-01\t ")), Some(1));
     }
@@ -179,6 +228,7 @@ mod tests {
                 prop_assert!(value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-')));
                 prop_assert_eq!(format(context)[3..52].to_vec(), value[3..52].to_vec());
             }
+            prop_assert_eq!(malformed(&value).is_some(), parse(&value).is_none());
         }
     }
 }

@@ -112,6 +112,8 @@ keys! {
     FirstByteDuration = "spandrel.first_byte.duration",
     /// How an outbound call was joined to its inbound request.
     Join = "spandrel.join",
+    /// The header that joined it, where that is no context.
+    JoinKey = "spandrel.join.key",
     /// Which part of a request that goes on and on this is, from 1.
     ProgressNumber = "spandrel.progress.number",
     /// Messages that the caller sent meanwhile.

@@ -248,6 +248,10 @@ impl Headers for HeadView<'_> {
             })
             .map(|line| self.text(&line.value))
     }
+
+    fn lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.head.lines.iter().map(|line| (self.text(&line.name), self.text(&line.value)))
+    }
 }
 
 impl ResponseHead {
