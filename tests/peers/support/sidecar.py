@@ -137,6 +137,10 @@ class Sidecar:
         """A reading of its metrics."""
         return Metrics(self._admin_get("/metrics"))
 
+    def page(self, path):
+        """A page of its admin address."""
+        return self._admin_get(path)
+
     def books(self):
         """A reading of its books, which balance in every reading."""
         books = Books.read(self.metrics())
