@@ -7,6 +7,7 @@ use spandrel::trace::propagate::Injection;
 use spandrel_fuzz::{led, lines, request_head};
 
 const NEW: [u8; 55] = *b"00-11111111111111111111111111111111-2222222222222222-01";
+const STATE: &[u8] = b"a=1,b=2";
 const TENANT: (&str, &str) = ("x-tenant-id", "acme");
 const OURS: [&str; 6] =
     ["traceparent", "tracestate", "x-tenant-id", "host", "proxy-connection", "proxy-authorization"];
@@ -17,7 +18,8 @@ fuzz_target!(|input: &[u8]| {
     let is = |bit: usize| lead & (1 << bit) != 0;
     let trace = Injection { traceparent: is(0).then_some(NEW), discard_tracestate: is(1) };
     let origin = is(3).then_some(Origin { target: b"/new", authority: b"new.example" });
-    let edits = Edits { trace, tenant: is(2).then_some(TENANT), origin };
+    let trace_state = is(4).then_some(STATE);
+    let edits = Edits { trace, trace_state, tenant: is(2).then_some(TENANT), origin };
     let mut out = Vec::new();
     edits.write(&head, &head.view(bytes), &mut out);
     if edits.is_none() {
@@ -43,7 +45,10 @@ fuzz_target!(|input: &[u8]| {
     if is(0) {
         assert_eq!(values("traceparent"), [&NEW[..]]);
     }
-    assert!(!is(1) || values("tracestate").is_empty());
+    if is(4) {
+        assert_eq!(values("tracestate"), [STATE]);
+    }
+    assert!(!is(1) || is(4) || values("tracestate").is_empty());
     if is(2) {
         assert_eq!(values("x-tenant-id"), [b"acme"]);
     }
