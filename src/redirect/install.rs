@@ -203,13 +203,14 @@ fn undo(step: Step) -> Result<(), Fault> {
                 None => Ok(()),
             }
         }
-        Step::Nft { before: Some(table) } => {
-            succeed(NFT, &["-f", "-"], &nft::replacement(&table)).map(|_| ())
+        Step::Nft { before } => {
+            let table = nft_table()?;
+            match before {
+                _ if table == before => Ok(()),
+                Some(former) => succeed(NFT, &["-f", "-"], &nft::replacement(&former)).map(|_| ()),
+                None => delete_nft_table(),
+            }
         }
-        Step::Nft { before: None } => match nft_table()? {
-            Some(_) => delete_nft_table(),
-            None => Ok(()),
-        },
     }
 }
 

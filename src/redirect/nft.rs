@@ -73,8 +73,8 @@ fn chain_name(table: Table, name: ChainName) -> String {
         ChainName::InRedirect => "in_redirect".to_owned(),
         ChainName::Output(1) => format!("{before}output"),
         ChainName::Output(level) => format!("{before}output_{level}"),
-        ChainName::Redirect => "redirect".to_owned(),
-        ChainName::Tproxy => "tproxy".to_owned(),
+        ChainName::Redirect => "out_redirect".to_owned(),
+        ChainName::Tproxy => "in_tproxy".to_owned(),
     }
 }
 

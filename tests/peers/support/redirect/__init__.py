@@ -1,0 +1,1 @@
+"""What the tests of redirection share: other people's rules, and proxies that are not spandrel."""
