@@ -338,12 +338,18 @@ pub fn iptables(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> u8 {
-    let config = match Config::load(args.config.as_deref(), environment, &[]) {
+    let is_removal = args.what == IptablesAct::Remove;
+    let load = |flags: &[_]| Config::load(args.config.as_deref(), environment, flags);
+    // What once was redirected can be taken away also where nothing is proxied any more.
+    let loaded = load(&[]).or_else(|error| match is_removal {
+        true => load(&[("inbound.app", "1")]).map_err(|_| error),
+        false => Err(error),
+    });
+    let config = match loaded {
         Ok(config) => config.redirect,
         Err(error) => return complain(err, &error, EXIT_USAGE),
     };
-    // What once was redirected can be taken away all the same.
-    if config.is_empty() && args.what != IptablesAct::Remove {
+    if config.is_empty() && !is_removal {
         let text = "nothing is redirected: set inbound.mode to redirect or tproxy, or outbound.mode \
                     to redirect";
         return complain(err, &text, EXIT_USAGE);
@@ -478,5 +484,30 @@ mod tests {
         let mut closed: &mut [u8] = &mut [];
         let code = check(&args, &Environment::new(), &mut closed, &mut Vec::new());
         assert_eq!(code, EXIT_FAILED);
+    }
+
+    #[test]
+    fn rules_are_planned_from_the_settings_and_by_the_program_that_is_named() {
+        let planned = |line: &str, modes: &[&str]| {
+            let Command::Iptables(args) = parsed(line).unwrap().command else {
+                unreachable!("the line is about rules")
+            };
+            let set = |name: &&str| ((*name).to_owned(), "redirect".into());
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let code = iptables(&args, &modes.iter().map(set).collect(), &mut out, &mut err);
+            (code, String::from_utf8([out, err].concat()).unwrap())
+        };
+        let modes = ["SPANDREL_OUTBOUND_MODE"];
+        let (code, text) = planned("spandrel iptables plan --iptables iptables-legacy", &modes);
+        assert_eq!((code, text.matches("COMMIT").count()), (EXIT_DONE, 2));
+        assert!(text.contains("# ipv6: ip6tables-legacy-restore --noflush"), "{text}");
+        let (code, text) = planned("spandrel iptables plan --nft", &modes);
+        assert_eq!((code, text.matches("table inet spandrel {").count()), (EXIT_DONE, 1));
+        let (code, text) = planned("spandrel iptables plan", &[]);
+        assert_eq!(code, EXIT_USAGE);
+        assert!(text.starts_with("spandrel: nothing to proxy"), "{text}");
+        for wrong in ["", " flush", " plan --nft --iptables iptables", " plan --iptables sh"] {
+            assert_eq!(parsed(&format!("spandrel iptables{wrong}")).unwrap_err().exit_code(), 2);
+        }
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
             proxy,
             export,
             telemetry,
-            redirect,
+            redirect: Box::new(redirect),
             admin,
             drain_timeout: values.duration("limits.drain_timeout"),
             flush_timeout: values.duration("limits.flush_timeout"),

@@ -37,7 +37,7 @@ pub struct Config {
     /// spandrel's own logs and metrics.
     pub telemetry: crate::telemetry::Config,
     /// The rules that redirect traffic.
-    pub redirect: crate::redirect::Config,
+    pub redirect: Box<crate::redirect::Config>,
     /// The admin listeners.
     pub admin: crate::admin::Config,
     /// How long requests may go on after spandrel was told to stop.

@@ -178,3 +178,86 @@ fn lists(
 fn number(values: &Values, key: &str) -> u32 {
     u32::try_from(values.count(key)).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load, wrong_file};
+    use super::*;
+
+    #[test]
+    fn the_defaults_redirect_everything_but_what_is_spandrels() {
+        let yaml =
+            "inbound.mode: redirect\noutbound.mode: redirect\nmetrics.listen: 0.0.0.0:16020\n";
+        let config = load(yaml, &[], &[]).unwrap().redirect;
+        let inbound = config.inbound.unwrap();
+        assert_eq!((inbound.port, inbound.method), (16_006, Method::Redirect));
+        assert_eq!(inbound.own_ports, [16_000, 16_001, 16_006, 16_020]);
+        assert_eq!((inbound.include, inbound.exclude), (Lists::default(), Lists::default()));
+        let outbound = config.outbound.unwrap();
+        assert_eq!((outbound.port, outbound.include), (16_001, Lists::default()));
+        assert_eq!(outbound.exclude, Lists { uids: vec![1337, 2102], ..Lists::default() });
+        assert_eq!(
+            (config.uid, config.gid, config.mark, config.route_table),
+            (1773, 1773, 1773, 1773)
+        );
+        assert_eq!(config.families, Family::ALL);
+    }
+
+    #[test]
+    fn explicit_sides_are_not_redirected() {
+        let config = load("inbound.app: 80\noutbound.listen: 127.0.0.1:1\n", &[], &[]).unwrap();
+        assert!(config.redirect.is_empty());
+    }
+
+    #[test]
+    fn what_makes_no_rules_is_refused_with_what_to_do() {
+        let cases = [
+            ("include_ports: []", "include_ports: expected * or what is redirected, found nothing"),
+            ("include_ports: [\"*\", 80]", "include_ports: expected `*` by itself"),
+            ("include_ports: [0]", "is a port, a range such as 8000-8100, or *, found `0`"),
+            ("exclude_ports: [9-8]", "is a port, a range such as 8000-8100, or *, found `9-8`"),
+            ("exclude_ports: [1-65535]", "exclude_ports: expected less than everything"),
+            ("exclude_ports: [\"*\"]", "exclude_ports: expected less than everything"),
+            ("exclude_cidrs: [0.0.0.0/0]", "exclude_cidrs: expected less than everything"),
+            ("exclude_cidrs: [\"::/0\"]", "exclude_cidrs: expected less than everything"),
+            ("include_cidrs: [10.0.0.0/33]", "is a network such as 10.0.0.0/8 or 2001:db8::/32"),
+            ("include_cidrs: [\"::ffff:10.0.0.0/104\"]", "is a network such as"),
+            ("exclude_interfaces: [\"eth0 -j ACCEPT\"]", "is the name of a network interface"),
+            ("exclude_uids: [root]", "is the number of a user or group, or *, found `root`"),
+            ("exclude_gids: [4294967295]", "is the number of a user or group"),
+            ("listen: \"[::]:0\"", "expected a port, which the rules redirect to, found 0"),
+            ("listen: 0.0.0.0:9", "expected [::]:9, where redirected connections of every family"),
+        ];
+        for (line, expected) in cases {
+            let wrong = wrong_file(&format!("outbound: {{mode: redirect, {line}}}\n"));
+            assert!(wrong.contains(expected), "{line}: {wrong}");
+        }
+        for (yaml, expected) in [
+            (
+                "redirect: {families: [ipv4]}\noutbound: {mode: redirect, exclude_cidrs: [\"fd00::/8\"]}\n",
+                "expected networks of redirect.families only, found `fd00::/8`",
+            ),
+            ("redirect: {families: []}\noutbound.mode: redirect\n", "expected ipv4, ipv6 or both"),
+            ("redirect: {route_table: 254}\noutbound.mode: redirect\n", "not the system's own"),
+            (
+                "redirect: {uid: 0}\noutbound.mode: redirect\n",
+                "redirect.uid: expected a whole number from 1",
+            ),
+            // What other machines send arrives at the address of the interface.
+            (
+                "redirect: {families: [ipv4]}\ninbound: {mode: redirect, listen: \"127.0.0.1:9\"}\n",
+                "expected [::]:9",
+            ),
+        ] {
+            let wrong = wrong_file(yaml);
+            assert!(wrong.contains(expected), "{yaml}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_listener_of_one_family_does_for_that_family() {
+        let yaml =
+            "redirect: {families: [ipv4]}\noutbound: {mode: redirect, listen: \"127.0.0.1:9\"}\n";
+        assert_eq!(load(yaml, &[], &[]).unwrap().redirect.outbound.unwrap().port, 9);
+    }
+}

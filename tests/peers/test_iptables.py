@@ -176,6 +176,9 @@ def test_what_was_redirected_once_is_removed_whatever_the_settings_say(rules, na
     assert "fwmark 0x4d lookup 78" in namespace.tables()["rule -6"]
     assert rules.done("remove", {"inbound": {"app": 80}}) == GONE
     assert namespace.tables() == before
+    rules.done("apply", REDIRECT, *backend)
+    assert rules.done("remove", {}) == GONE
+    assert namespace.tables() == before
 
 
 def test_other_settings_replace_the_rules_of_former_ones(rules, namespace, backend):
