@@ -13,7 +13,8 @@
 //!     proxy   admin   telemetry      3  the data path; probes and numbers; our own logs;
 //!         view    explore               the embedded backend; traces on the terminal;
 //!            redirect                   the rules that lead traffic to us
-//!        export    analysis          2  from spans to a collector; what traces tell
+//!   export   analysis   doctor       2  from spans to a collector; what traces tell; what is wrong
+//!                                       with their context
 //!     trace     net     metrics      1  contexts and spans; sockets; counters
 //!        direction    drain          0  which way a request goes; how everything stops
 //! ```

@@ -227,6 +227,15 @@ fn what_does_not_fit_together_is_refused() {
              is 3",
         ),
         (
+            "inbound: {app: 8080}\npropagation: {join_keys: [a, b, c, d, e, f, g, h, A, i]}",
+            "spandrel.yaml:2: propagation.join_keys: expected at most 8 headers, found 9",
+        ),
+        (
+            "inbound: {app: 8080}\npropagation: {join_keys: [x-call, host]}",
+            "spandrel.yaml:2: propagation.join_keys: expected a list of which each item is a header \
+             name that no protocol relies on, found `host`",
+        ),
+        (
             "inbound: {app: 8080}\nspans: {routes: [\"/a/{b}\", \"/a/{c}\"]}",
             "spandrel.yaml:2: spans.routes: the route `/a/{c}` cannot be used: Insertion failed \
              due to conflict with previously registered route: /a/{b}",

@@ -46,7 +46,9 @@ pub struct Call {
     pub candidate: Option<TraceId>,
     /// How many inbound requests were in flight then.
     pub in_flight: usize,
-    /// When the last one was made, in nanoseconds since the Unix epoch.
+    /// When that was, in nanoseconds since the Unix epoch.
+    pub lost_at: u64,
+    /// When the last one was made, joined or not.
     pub last_seen: u64,
 }
 
@@ -108,14 +110,16 @@ impl Call {
         self.trace_id = missed.trace_id;
         self.candidate = missed.candidate;
         self.in_flight = missed.in_flight;
+        self.lost_at = missed.time;
     }
 
     fn merge(&mut self, other: &Self) {
-        if other.last_seen > self.last_seen {
-            let Self { trace_id, candidate, in_flight, last_seen, .. } = *other;
+        if other.lost_at > self.lost_at {
+            let Self { trace_id, candidate, in_flight, lost_at, .. } = *other;
             (self.trace_id, self.candidate, self.in_flight) = (trace_id, candidate, in_flight);
-            self.last_seen = last_seen;
+            self.lost_at = lost_at;
         }
+        self.last_seen = self.last_seen.max(other.last_seen);
         self.joined += other.joined;
         self.ambiguous += other.ambiguous;
         self.unjoined += other.unjoined;
@@ -195,12 +199,18 @@ mod tests {
     #[test]
     fn those_of_all_workers_are_added_up_and_the_last_is_kept() {
         let (mut one, mut two) = (Calls::default(), Calls::default());
-        one.note(&missed(b"h", Join::Key));
+        one.note(&Missed { time: 7, ..missed(b"h", Join::Key) });
         two.note(&Missed { in_flight: 9, time: 5, ..missed(b"h", Join::Ambiguous) });
         one.merge(&two);
         let all = one.into_sorted();
-        let expected =
-            Call { joined: 1, ambiguous: 1, in_flight: 9, last_seen: 5, ..Call::default() };
+        let expected = Call {
+            joined: 1,
+            ambiguous: 1,
+            in_flight: 9,
+            lost_at: 5,
+            last_seen: 7,
+            ..Call::default()
+        };
         assert_eq!(all, [("GET h".into(), expected)]);
         assert_eq!(expected.lost(), 1);
     }

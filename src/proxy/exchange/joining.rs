@@ -272,6 +272,9 @@ pub(super) fn tell<H: Headers>(
 ) {
     let (worker, doctor) = (&conn.worker, &conn.worker.doctor);
     debug_assert_eq!(conn.direction, Direction::Outbound, "only calls are joined");
+    if !worker.config.tracing.is_enabled {
+        return;
+    }
     doctor.joined(found.join);
     match found.join {
         Join::Context | Join::Background => {}

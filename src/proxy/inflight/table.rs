@@ -145,6 +145,7 @@ impl Table {
         match abandoned {
             Some(now) if !slot.keys.is_empty() => {
                 slot.is_ghost = true;
+                slot.trace_state = None;
                 self.ghosts.push_back((now, at));
                 self.forget_ghosts(now);
             }
