@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead as _, AsyncWrite as _, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -118,7 +119,8 @@ impl Wire {
         Some(pipe)
     }
 
-    /// Reads once, into an empty pipe; `Ok(0)` is the end of what the peer sends.
+    /// Reads once, into an empty pipe, or into the buffer where there is something that does not
+    /// go into pipes; `Ok(0)` is the end of what the peer sends.
     ///
     /// # Errors
     /// `Unsupported` when the system cannot do this, and else when the connection is broken.
@@ -127,17 +129,19 @@ impl Wire {
         cx: &mut Context<'_>,
         pipe: &mut Pipe,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_read_ready(cx))?;
-            match self.stream.try_io(Interest::READABLE, || pipe.take_in(&self.stream)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(count) => {
-                    self.is_eof = count == 0;
-                    self.is_bulk = count >= splice::LEAST;
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
+        ready!(self.stream.poll_read_ready(cx))?;
+        self.is_filling_up = false;
+        match pipe.take_in(&self.stream) {
+            Ok(count) => {
+                self.is_eof = count == 0;
+                self.is_bulk = count >= splice::LEAST;
+                Poll::Ready(Ok(count))
             }
+            // There is nothing, or urgent data, which the kernel never splices.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.poll_fill(cx, STREAM_BUFFER_SIZE)
+            }
+            Err(error) => Poll::Ready(Err(error)),
         }
     }
 
@@ -167,6 +171,11 @@ impl Wire {
     /// Closes at once and tells the peer by a reset, as one passes on a reset of the other side.
     pub fn reset(self) {
         self.set_to_reset();
+    }
+
+    /// Reads urgent data as part of all the rest, of which one byte would be lost otherwise.
+    pub fn keep_urgent(&self) {
+        SockRef::from(&self.stream).set_out_of_band_inline(true).ok();
     }
 
     /// Lets the peer be told by a reset when the wire is dropped.

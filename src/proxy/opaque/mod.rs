@@ -59,6 +59,8 @@ pub async fn run(conn: Rc<Conn>, downstream: Wire, upstream: Upstream, opening: 
     passage.sent.bytes = opening.already_up;
     drop(opening);
     let mut open = Open { conn, passage, downstream, upstream: upstream.wire };
+    open.downstream.keep_urgent();
+    open.upstream.keep_urgent();
     let Open { passage, downstream, upstream, .. } = &mut open;
     let end = tunnel::run(downstream, upstream, &mut idle, passage).await;
     open.ended(end);

@@ -1,6 +1,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::{JoinHandle, spawn_local};
@@ -478,6 +479,22 @@ async fn an_idle_connection_holds_no_buffer() {
             // Both flows have taken turns with one and the same.
             assert_eq!(stage.worker.pool.buffers(), 1);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn urgent_data_passes_as_a_part_of_the_rest_amid_bulk_too() {
+    locally(async {
+        let stage = Stage::usual();
+        let mut line = stage.line(OUTBOUND, Opening::default()).await;
+        bulk(&mut line.client, &mut line.server, 1 << 20).await;
+        assert_eq!(SockRef::from(&line.client).send_out_of_band(b"!").unwrap(), 1);
+        line.client.write_all(b"abort").await.unwrap();
+        let mut read = [0; 6];
+        timeout(PATIENCE, line.server.read_exact(&mut read)).await.expect("it comes").unwrap();
+        assert_eq!(&read, b"!abort");
+        bulk(&mut line.client, &mut line.server, 1 << 20).await;
     })
     .await;
 }
