@@ -150,16 +150,16 @@ impl Bound {
         let metrics = metrics.map(|address| bind("metrics.listen", address)).transpose()?;
 
         let registry = Arc::<Registry>::default();
+        let own_sockets = OwnSockets::default();
         let workers = config.proxy.workers.max(1);
         let (sinks, pipeline) = match &config.export {
             Some(export) => {
-                let (sinks, pipeline) =
-                    export::build(export, &registry, workers).map_err(AppError::Export)?;
+                let (sinks, pipeline) = export::build(export, &registry, workers, &own_sockets)
+                    .map_err(AppError::Export)?;
                 (sinks, Some(pipeline))
             }
             None => ((0..workers).map(|_| Sink::disabled()).collect(), None),
         };
-        let own_sockets = OwnSockets::default();
         let join_keys = &config.proxy.tracing.propagation.join_keys;
         let (doctor, ledgers) = Doctor::with_ledgers(workers, &registry, join_keys);
         Ok(Self {
@@ -197,6 +197,12 @@ impl Bound {
     #[must_use]
     pub const fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// The connections that the program makes, among which those of its telemetry must be.
+    #[must_use]
+    pub const fn own_sockets(&self) -> &OwnSockets {
+        &self.own_sockets
     }
 
     /// Runs until it is told to stop (or nobody is left who could), and has stopped: requests

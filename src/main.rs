@@ -106,7 +106,8 @@ async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     // Before anybody is told that we listen, a signal must find its handler.
     let signals = Signals::install()?;
     let bound = Bound::bind(config)?;
-    let telemetry = telemetry::init(&logs, &otlp, &resource, bound.registry(), &Handle::current())?;
+    let (registry, own) = (bound.registry(), bound.own_sockets());
+    let telemetry = telemetry::init(&logs, &otlp, &resource, registry, &Handle::current(), own)?;
     for warning in warnings {
         tracing::warn!(warning, "setting without effect");
     }

@@ -28,6 +28,7 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tonic::transport::Channel;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
@@ -35,8 +36,9 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::export::{Compression, ExportError, Otlp, Protocol, Transport};
+use crate::export::{Compression, Connector, ExportError, Otlp, Protocol, Transport};
 use crate::metrics::{Metric, MetricKind, Registry, Sample};
+use crate::net::own::OwnSockets;
 use crate::trace::resource::Resource;
 use crate::trace::semconv::SCHEMA_URL;
 
@@ -147,7 +149,8 @@ impl From<ExporterBuildError> for TelemetryError {
 }
 
 /// Begins to write logs, for the whole process, and to send what `config` asks for with the
-/// settings of `otlp`, over sockets that `control` looks after.
+/// settings of `otlp`, over sockets that `control` looks after
+/// and that are among `own`.
 ///
 /// # Errors
 /// When the filter or the settings of the endpoint cannot be used, or logs are set up already.
@@ -157,8 +160,9 @@ pub fn init(
     resource: &Resource,
     registry: &Arc<Registry>,
     control: &Handle,
+    own: &OwnSockets,
 ) -> Result<Telemetry, TelemetryError> {
-    let mut telemetry = Telemetry::new(config, otlp, resource, registry, control)?;
+    let mut telemetry = Telemetry::new(config, otlp, resource, registry, control, own)?;
     let is_terminal = std::io::stderr().is_terminal();
     let (writer, flusher) = NonBlockingBuilder::default()
         .lossy(true)
@@ -183,10 +187,11 @@ impl Telemetry {
         resource: &Resource,
         registry: &Arc<Registry>,
         control: &Handle,
+        own: &OwnSockets,
     ) -> Result<Self, TelemetryError> {
         let mut telemetry = Self { logs: None, metrics: None, flusher: None };
         if config.metrics_to_otlp {
-            let reader = PeriodicReader::builder(metric_exporter(otlp, control)?)
+            let reader = PeriodicReader::builder(metric_exporter(otlp, control, own)?)
                 .with_interval(config.metrics_interval)
                 .build();
             let provider = SdkMeterProvider::builder()
@@ -205,12 +210,13 @@ impl Telemetry {
         resource: &Resource,
         registry: &Arc<Registry>,
         control: &Handle,
+        own: &OwnSockets,
     ) -> Result<Self, TelemetryError> {
-        let mut telemetry = Self::metrics_only(config, otlp, resource, registry, control)?;
+        let mut telemetry = Self::metrics_only(config, otlp, resource, registry, control, own)?;
         if config.logs_to_otlp {
             let provider = SdkLoggerProvider::builder()
                 .with_resource(sdk_resource(resource))
-                .with_batch_exporter(log_exporter(otlp, control)?)
+                .with_batch_exporter(log_exporter(otlp, control, own)?)
                 .build();
             telemetry.logs = Some(provider);
         }
@@ -289,28 +295,36 @@ where
     }
 }
 
-fn log_exporter(otlp: &Otlp, control: &Handle) -> Result<LogExporter, TelemetryError> {
+fn log_exporter(
+    otlp: &Otlp,
+    control: &Handle,
+    own: &OwnSockets,
+) -> Result<LogExporter, TelemetryError> {
     let builder = LogExporter::builder();
     Ok(match otlp.protocol {
         Protocol::HttpProtobuf => {
-            over_http(builder.with_http(), otlp, "/v1/logs", control)?.build()?
+            over_http(builder.with_http(), otlp, "/v1/logs", control, own)?.build()?
         }
         Protocol::Grpc => {
             let _runtime = control.enter();
-            over_grpc(builder.with_tonic(), otlp)?.build()?
+            over_grpc(builder.with_tonic(), otlp, own)?.build()?
         }
     })
 }
 
-fn metric_exporter(otlp: &Otlp, control: &Handle) -> Result<MetricExporter, TelemetryError> {
+fn metric_exporter(
+    otlp: &Otlp,
+    control: &Handle,
+    own: &OwnSockets,
+) -> Result<MetricExporter, TelemetryError> {
     let builder = MetricExporter::builder();
     Ok(match otlp.protocol {
         Protocol::HttpProtobuf => {
-            over_http(builder.with_http(), otlp, "/v1/metrics", control)?.build()?
+            over_http(builder.with_http(), otlp, "/v1/metrics", control, own)?.build()?
         }
         Protocol::Grpc => {
             let _runtime = control.enter();
-            over_grpc(builder.with_tonic(), otlp)?.build()?
+            over_grpc(builder.with_tonic(), otlp, own)?.build()?
         }
     })
 }
@@ -320,10 +334,11 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
     otlp: &Otlp,
     path: &str,
     control: &Handle,
+    own: &OwnSockets,
 ) -> Result<B, TelemetryError> {
     let url = format!("{}{path}", otlp.base_url.trim_end_matches('/'));
     let client = ControlClient {
-        transport: Transport::new(otlp, &crate::export::uri(&url)?)?,
+        transport: Transport::new(otlp, &crate::export::uri(&url)?, own)?,
         headers: crate::export::headers(otlp)?,
         control: control.clone(),
     };
@@ -337,15 +352,19 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
 fn over_grpc<B: WithExportConfig + WithTonicConfig>(
     builder: B,
     otlp: &Otlp,
+    own: &OwnSockets,
 ) -> Result<B, TelemetryError> {
     let uri = crate::export::uri(&otlp.base_url)?;
-    let mut builder = builder
-        .with_endpoint(otlp.base_url.clone())
+    let is_tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+    let mut endpoint = Channel::builder(uri).timeout(otlp.timeout);
+    if is_tls {
+        let refused = |error| TelemetryError::Exporter(format!("{error}"));
+        endpoint = endpoint.tls_config(tls(otlp)?).map_err(refused)?;
+    }
+    let builder = builder
+        .with_channel(endpoint.connect_with_connector_lazy(Connector::new(own.clone(), None)))
         .with_timeout(otlp.timeout)
         .with_metadata(MetadataMap::from_headers(crate::export::headers(otlp)?));
-    if uri.scheme() == Some(&http::uri::Scheme::HTTPS) {
-        builder = builder.with_tls_config(tls(otlp)?);
-    }
     Ok(match otlp.compression {
         Compression::None => builder,
         Compression::Gzip => builder.with_compression(opentelemetry_otlp::Compression::Gzip),
@@ -472,8 +491,9 @@ mod tests {
         };
         let resource = Resource::new(Some("orders"), &[]);
         let control = Handle::current();
-        let telemetry = Telemetry::new(&config(), &otlp, &resource, registry, &control)
-            .expect("the settings are good");
+        let telemetry =
+            Telemetry::new(&config(), &otlp, &resource, registry, &control, &OwnSockets::default())
+                .expect("the settings are good");
         let subscriber =
             telemetry.subscriber(&config(), std::io::sink, false).expect("the filter is good");
         tracing::subscriber::with_default(subscriber, act);
@@ -546,9 +566,15 @@ mod tests {
             let (resource, registry) = (Resource::new(Some(name), &[]), Arc::default());
             Registry::counter(&registry, crate::metrics::REQUESTS, &[]).add(count);
             let control = Handle::current();
-            let telemetry =
-                Telemetry::metrics_only(&config(), &otlp, &resource, &registry, &control)
-                    .expect("the settings are good");
+            let telemetry = Telemetry::metrics_only(
+                &config(),
+                &otlp,
+                &resource,
+                &registry,
+                &control,
+                &OwnSockets::default(),
+            )
+            .expect("the settings are good");
             assert!(telemetry.logs.is_none(), "logs are of the whole process");
             telemetry.shutdown(PATIENCE).await;
             let request: ExportMetricsServiceRequest =
@@ -560,8 +586,14 @@ mod tests {
         }
         let silent = Config { metrics_to_otlp: false, ..config() };
         let (resource, registry) = (Resource::default(), Arc::default());
-        let quiet =
-            Telemetry::metrics_only(&silent, &otlp, &resource, &registry, &Handle::current());
+        let quiet = Telemetry::metrics_only(
+            &silent,
+            &otlp,
+            &resource,
+            &registry,
+            &Handle::current(),
+            &OwnSockets::default(),
+        );
         assert!(quiet.expect("the settings are good").metrics.is_none());
         assert_eq!(collector.waiting(), 0);
     }
@@ -614,9 +646,15 @@ mod tests {
             requests(&registry);
             let config = Config { logs_to_otlp: false, ..config() };
             let resource = Resource::new(None, &[]);
-            let telemetry =
-                Telemetry::new(&config, &otlp, &resource, &registry, &Handle::current())
-                    .expect("the settings are good");
+            let telemetry = Telemetry::new(
+                &config,
+                &otlp,
+                &resource,
+                &registry,
+                &Handle::current(),
+                &OwnSockets::default(),
+            )
+            .expect("the settings are good");
             telemetry.shutdown(PATIENCE).await;
             assert_eq!(collector.next().await.uri().path(), path);
         }
@@ -631,9 +669,15 @@ mod tests {
             let registry = Arc::new(Registry::default());
             requests(&registry);
             let resource = Resource::new(None, &[]);
-            let telemetry =
-                Telemetry::new(&config(), &otlp, &resource, &registry, &Handle::current())
-                    .expect("the settings are good");
+            let telemetry = Telemetry::new(
+                &config(),
+                &otlp,
+                &resource,
+                &registry,
+                &Handle::current(),
+                &OwnSockets::default(),
+            )
+            .expect("the settings are good");
             let began = Instant::now();
             telemetry.shutdown(Duration::from_millis(200)).await;
             assert!(began.elapsed() < Duration::from_secs(2));
@@ -644,8 +688,16 @@ mod tests {
     async fn settings_that_cannot_work_are_told_at_the_start() {
         let resource = Resource::new(None, &[]);
         let registry = Arc::new(Registry::default());
-        let new =
-            |otlp: &Otlp| Telemetry::new(&config(), otlp, &resource, &registry, &Handle::current());
+        let new = |otlp: &Otlp| {
+            Telemetry::new(
+                &config(),
+                otlp,
+                &resource,
+                &registry,
+                &Handle::current(),
+                &OwnSockets::default(),
+            )
+        };
         for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
             let otlp = Otlp { base_url: "collector".to_owned(), protocol, ..Otlp::default() };
             let error = new(&otlp).expect_err("no URL").to_string();

@@ -93,6 +93,7 @@ impl Sidecars {
                     resource,
                     &registry,
                     &Handle::current(),
+                    bound.own_sockets(),
                 )?),
                 None => None,
             };

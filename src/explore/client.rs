@@ -15,6 +15,7 @@ use super::{ExploreError, answer, time};
 use crate::analysis::{Facts, Span};
 use crate::export::{self, Bounds, Otlp, SendError, Transport};
 use crate::net::clock::Clock;
+use crate::net::own::OwnSockets;
 use crate::trace::TraceId;
 
 /// The longest answer that is read, in bytes.
@@ -85,7 +86,7 @@ impl Client {
         }
         let otlp = Otlp { timeout: TIMEOUT, ..Otlp::default() };
         let bounds = Bounds { answer: MAX_ANSWER, connect: Some(CONNECT) };
-        let transport = Transport::bounded(&otlp, &uri, bounds)
+        let transport = Transport::bounded(&otlp, &uri, bounds, &OwnSockets::default())
             .map_err(|error| ExploreError::Failed(error.to_string()))?;
         Ok(Self { transport, base })
     }

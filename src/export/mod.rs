@@ -6,6 +6,7 @@
 //! counted in the end as exported or as dropped for a reason, and never as both.
 
 mod batch;
+mod connect;
 mod encode;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -22,12 +23,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use batch::Pipeline;
+pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
 pub use otlp::headers;
 pub use queue::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
 pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
 use crate::metrics::Registry;
+use crate::net::own::OwnSockets;
 use crate::trace::resource::Resource;
 
 /// The name of the destination in the books.
@@ -169,7 +172,8 @@ impl fmt::Display for ExportError {
 
 impl std::error::Error for ExportError {}
 
-/// The pipeline that `config` asks for, and a sink for each of `workers`.
+/// The pipeline that `config` asks for, and a sink for each of `workers`. Its connections are among
+/// `own`.
 ///
 /// # Errors
 /// When the endpoint, a header or a certificate of the settings cannot be used.
@@ -177,8 +181,9 @@ pub fn build(
     config: &Config,
     registry: &Registry,
     workers: usize,
+    own: &OwnSockets,
 ) -> Result<(Vec<Sink>, Pipeline), ExportError> {
-    let exporter = otlp::connect(&config.otlp)?;
+    let exporter = otlp::connect(&config.otlp, own)?;
     let encoder = Encoder::new(&config.resource);
     let books = registry.books(DESTINATION);
     let (sinks, intake) = queue::open(workers, config.batch.max_queue_size, registry, &books);
@@ -212,7 +217,8 @@ mod tests {
     /// Sends five spans with these settings, and gives the books in the end.
     async fn run(config: &Config) -> [u64; 6] {
         let registry = Registry::default();
-        let (mut sinks, pipeline) = build(config, &registry, 2).expect("the settings are good");
+        let (mut sinks, pipeline) =
+            build(config, &registry, 2, &OwnSockets::default()).expect("the settings are good");
         finish(&mut sinks[0], 2);
         finish(&mut sinks[1], 3);
         drop(sinks);
@@ -393,7 +399,9 @@ mod tests {
     fn settings_that_cannot_work_are_told_at_the_start() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
         let error = |config: &Config| {
-            build(config, &Registry::default(), 1).expect_err("not possible").to_string()
+            build(config, &Registry::default(), 1, &OwnSockets::default())
+                .expect_err("not possible")
+                .to_string()
         };
         for protocol in BOTH {
             let mut config = config(protocol, address);

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -23,7 +23,9 @@ use rustls::{ClientConfig, RootCertStore};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt as _};
 
+use super::connect::Connector;
 use super::{ExportError, Otlp, Protocol};
+use crate::net::own::OwnSockets;
 
 /// The longest body that a collector's answer may have, in bytes.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
@@ -99,23 +101,26 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// A client for `uri` with the protocol, time limit and certificates of `otlp`.
+    /// A client for `uri` with the protocol, time limit and certificates of `otlp`, whose
+    /// connections are among `own`.
     ///
     /// # Errors
     /// When a certificate or key that TLS needs cannot be read or used.
-    pub fn new(otlp: &Otlp, uri: &Uri) -> Result<Self, ExportError> {
-        Self::bounded(otlp, uri, Bounds::default())
+    pub fn new(otlp: &Otlp, uri: &Uri, own: &OwnSockets) -> Result<Self, ExportError> {
+        Self::bounded(otlp, uri, Bounds::default(), own)
     }
 
     /// The same with bounds of its own.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn bounded(otlp: &Otlp, uri: &Uri, bounds: Bounds) -> Result<Self, ExportError> {
-        let mut tcp = HttpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(bounds.connect);
-        tcp.enforce_http(false);
+    pub fn bounded(
+        otlp: &Otlp,
+        uri: &Uri,
+        bounds: Bounds,
+        own: &OwnSockets,
+    ) -> Result<Self, ExportError> {
+        let tcp = Connector::new(own.clone(), bounds.connect);
         if uri.scheme() == Some(&Scheme::HTTPS) {
             Ok(Self::over(tls_connector(otlp, tcp)?, otlp, bounds.answer))
         } else {
@@ -194,10 +199,7 @@ pub fn uri(url: &str) -> Result<Uri, ExportError> {
     }
 }
 
-fn tls_connector(
-    otlp: &Otlp,
-    tcp: HttpConnector,
-) -> Result<HttpsConnector<HttpConnector>, ExportError> {
+fn tls_connector(otlp: &Otlp, tcp: Connector) -> Result<HttpsConnector<Connector>, ExportError> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(otlp)?).https_only();
     Ok(match otlp.protocol {
         Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
@@ -265,9 +267,9 @@ mod tests {
 
     #[test]
     fn https_works_with_the_certificates_of_the_system() {
-        let uri = Uri::from_static("https://collector:4317");
+        let (own, uri) = (OwnSockets::default(), Uri::from_static("https://collector:4317"));
         for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
-            assert!(Transport::new(&Otlp { protocol, ..Otlp::default() }, &uri).is_ok());
+            assert!(Transport::new(&Otlp { protocol, ..Otlp::default() }, &uri, &own).is_ok());
         }
         assert!(!roots(None).expect("there are always roots").is_empty());
     }
@@ -276,9 +278,10 @@ mod tests {
     fn a_certificate_that_cannot_be_read_is_named() {
         let missing = PathBuf::from("/nonexistent/ca.pem");
         let otlp = Otlp { certificate: Some(missing), ..Otlp::default() };
-        let error = Transport::new(&otlp, &Uri::from_static("https://c")).expect_err("no file");
+        let new = |url| Transport::new(&otlp, &Uri::from_static(url), &OwnSockets::default());
+        let error = new("https://c").expect_err("no file");
         assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
-        assert!(Transport::new(&otlp, &Uri::from_static("http://c")).is_ok(), "not needed here");
+        assert!(new("http://c").is_ok(), "not needed here");
 
         let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
         assert!(matches!(roots(Some(&empty)), Err(ExportError::File { .. })));

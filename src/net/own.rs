@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::direction::Direction;
 
@@ -16,6 +16,8 @@ const SHARDS: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct OwnSockets {
     shards: Arc<[Mutex<HashMap<SocketAddr, Purpose>>; SHARDS]>,
+    /// Held for reading from before a connection begins until it is noted.
+    beginning: Arc<RwLock<()>>,
 }
 
 /// What a connection of ours is for.
@@ -43,10 +45,18 @@ impl OwnSockets {
         Registered { all: self.clone(), local }
     }
 
+    /// To be held from before a connection begins until it is noted: its other end, which may be a
+    /// listener of ours on another thread, is told of it as soon as it begins.
+    pub fn beginning(&self) -> RwLockReadGuard<'_, ()> {
+        self.beginning.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What the connection is for whose other end is `peer`, if it is one of ours.
     #[must_use]
     pub fn purpose(&self, peer: SocketAddr) -> Option<Purpose> {
         let peer = canonical(peer);
+        // Whoever began before this peer came to us has noted it then.
+        drop(self.beginning.write().unwrap_or_else(PoisonError::into_inner));
         self.shard(peer).get(&peer).copied()
     }
 
@@ -82,5 +92,22 @@ mod tests {
         assert_eq!(own.purpose("10.0.0.1:40016".parse().unwrap()), None);
         drop(registered);
         assert_eq!(own.purpose(local), None);
+    }
+
+    #[test]
+    fn whoever_asks_waits_for_what_has_begun() {
+        let own = OwnSockets::default();
+        let local: SocketAddr = "10.0.0.1:40000".parse().unwrap();
+        let beginning = own.beginning();
+        let asker = own.clone();
+        let (tell, is_asking) = std::sync::mpsc::channel();
+        let asking = std::thread::spawn(move || {
+            tell.send(()).unwrap();
+            asker.purpose(local)
+        });
+        is_asking.recv().unwrap();
+        let _registered = own.register(local, Purpose::Telemetry);
+        drop(beginning);
+        assert_eq!(asking.join().unwrap(), Some(Purpose::Telemetry));
     }
 }

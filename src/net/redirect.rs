@@ -80,6 +80,23 @@ pub async fn connect(
     own: &OwnSockets,
     purpose: Purpose,
 ) -> io::Result<(TcpStream, Registered)> {
+    let (socket, registered) = begin_noted(address, source, own, purpose)?;
+    let stream = TcpStream::from_std(socket.into())?;
+    stream.writable().await?;
+    match stream.take_error()? {
+        Some(error) => Err(error),
+        None => Ok((stream, registered)),
+    }
+}
+
+/// Begins to connect, and notes the connection before anybody can ask for it.
+fn begin_noted(
+    address: SocketAddr,
+    source: Option<Source>,
+    own: &OwnSockets,
+    purpose: Purpose,
+) -> io::Result<(Socket, Registered)> {
+    let _beginning = own.beginning();
     let mut attempts = match source {
         Some(Source::Caller { .. }) => ATTEMPTS,
         _ => 1,
@@ -92,13 +109,7 @@ pub async fn connect(
         }
     };
     let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-    let registered = own.register(local, purpose);
-    let stream = TcpStream::from_std(socket.into())?;
-    stream.writable().await?;
-    match stream.take_error()? {
-        Some(error) => Err(error),
-        None => Ok((stream, registered)),
-    }
+    Ok((socket, own.register(local, purpose)))
 }
 
 /// Begins to connect, which goes on by itself.

@@ -79,6 +79,9 @@ struct Ends {
 /// Finds out where a connection goes, and serves it.
 async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) {
     let Ends { direction, peer, local } = ends;
+    if comes_back(&worker, direction, peer) {
+        return refuse(&worker, &stream, ends);
+    }
     let config = &worker.config;
     let inbound = config.inbound.as_ref().map(|inbound| &inbound.mode);
     let outbound = config.outbound.as_ref().map(|outbound| outbound.mode);
@@ -91,7 +94,7 @@ async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) 
             let listening = worker.listening_port(direction);
             let tproxied = is_tproxied.then(|| redirect::tproxied_dst(local, listening)).flatten();
             let meant = tproxied.or_else(|| redirect::original_dst(&stream, peer, local));
-            let Some(meant) = meant.filter(|_| !comes_back(&worker, direction, peer)) else {
+            let Some(meant) = meant else {
                 return refuse(&worker, &stream, ends);
             };
             (Some(meant), Some(Authority::of(meant.0)))

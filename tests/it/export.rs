@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use spandrel::metrics::{SPANS_CREATED, SPANS_DROPPED, SPANS_EXPORTED, SPANS_QUEUED, Sample};
+use spandrel::metrics::{
+    FAULTS, REQUESTS, SPANS_CREATED, SPANS_DROPPED, SPANS_EXPORTED, SPANS_QUEUED, Sample,
+};
 
-use crate::support::app::TestApp;
+use crate::support::app::{TestApp, number};
 use crate::support::collector::Collector;
 use crate::support::peer::{Closed, Origin, Peer};
 use crate::support::soon;
@@ -121,6 +123,27 @@ async fn a_queue_that_overflows_drops_and_counts_and_goes_on_afterwards() {
     path.ask(10).await;
     assert_eq!(path.close().await, [510, exported + 10, dropped, 0]);
     assert_eq!(collector.received().len() as u64, exported + 10);
+}
+
+#[tokio::test]
+async fn telemetry_that_comes_back_to_us_is_refused_and_counted() {
+    for protocol in ["http/protobuf", "grpc"] {
+        // Nobody else has this address, whoever may get the port.
+        let port = Closed::hold().address.port();
+        let own = std::net::SocketAddr::from(([127, 0, 0, 77], port));
+        let listen = own.to_string();
+        let settings = [
+            ("outbound.listen", listen.as_str()),
+            ("export.otlp.protocol", protocol),
+            ("limits.flush_timeout", "200ms"),
+        ];
+        let path = Path::open(own, &settings).await;
+        let registry = std::sync::Arc::clone(&path.app.registry);
+        let refused = [("side", "proxy"), ("kind", "loop")];
+        path.reading(|_| number(&registry, FAULTS, &refused) > 0).await;
+        assert_eq!(path.close().await, [1, 0, 1, 0], "{protocol}");
+        assert_eq!(number(&registry, REQUESTS, &[("direction", "outbound")]), 0, "{protocol}");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use super::transport::Transport;
 use super::wire::Fields;
 use super::{Compression, ExportError, Otlp, Protocol};
+use crate::net::own::OwnSockets;
 
 /// The name we give ourselves.
 const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
@@ -60,10 +61,10 @@ pub(super) trait Exporter: Debug + Send {
     fn url(&self) -> &str;
 }
 
-/// The exporter that `otlp` asks for.
-pub(super) fn connect(otlp: &Otlp) -> Result<Box<dyn Exporter>, ExportError> {
+/// The exporter that `otlp` asks for; its connections are among `own`.
+pub(super) fn connect(otlp: &Otlp, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
     let uri = super::transport::uri(&otlp.traces_url)?;
-    let transport = Transport::new(otlp, &uri)?;
+    let transport = Transport::new(otlp, &uri, own)?;
     Ok(match otlp.protocol {
         Protocol::Grpc => Box::new(grpc::Grpc::new(otlp, uri, transport)?),
         Protocol::HttpProtobuf => Box::new(http::Http::new(otlp, uri, transport)?),
