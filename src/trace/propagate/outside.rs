@@ -55,6 +55,7 @@ fn begins_with(name: &[u8], prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::known::Format;
     use super::*;
 
     #[test]
@@ -68,6 +69,10 @@ mod tests {
             assert!(is_context(name.as_bytes()), "{name}");
         }
         assert!(NAMES.is_sorted());
+        // What is joined by must not leave.
+        for format in Format::ALL {
+            assert!(is_context(format.header().as_bytes()), "{format:?}");
+        }
     }
 
     #[test]
