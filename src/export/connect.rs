@@ -170,14 +170,15 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_known_as_telemetry_while_it_lives() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let uri: Uri = format!("http://{}/v1", listener.local_addr().unwrap()).parse().unwrap();
+        let address = listener.local_addr().unwrap();
+        let uri: Uri = format!("http://{address}/v1").parse().unwrap();
         let own = OwnSockets::default();
         let connecting = Connector::new(own.clone(), None).call(uri);
         let (stream, accepted) = tokio::join!(connecting, listener.accept());
         let (stream, (_accepted, peer)) = (stream.unwrap(), accepted.unwrap());
-        assert_eq!(own.purpose(peer), Some(Purpose::Telemetry));
+        assert_eq!(own.purpose(peer, address), Some(Purpose::Telemetry));
         drop(stream);
-        assert_eq!(own.purpose(peer), None);
+        assert_eq!(own.purpose(peer, address), None);
     }
 
     #[tokio::test]

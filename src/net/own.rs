@@ -1,4 +1,7 @@
-//! Our own connections to others, by their local addresses.
+//! Our own connections to others, by the addresses of both ends.
+//!
+//! One end alone would not do: the system gives the same port to several connections that have
+//! different ends, so that the application may have it as well.
 //!
 //! Where the rules that redirect traffic do not spare spandrel's own, a connection that it makes
 //! comes back to it, and one becomes many. The peer of such a connection is one of ours.
@@ -15,10 +18,13 @@ const SHARDS: usize = 16;
 /// The connections that spandrel makes. Clones share what they know.
 #[derive(Clone, Debug, Default)]
 pub struct OwnSockets {
-    shards: Arc<[Mutex<HashMap<SocketAddr, Purpose>>; SHARDS]>,
+    shards: Arc<[Mutex<HashMap<Ends, Purpose>>; SHARDS]>,
     /// Held for reading from before a connection begins until it is noted.
     beginning: Arc<RwLock<()>>,
 }
+
+/// From where to where a connection goes.
+type Ends = (SocketAddr, SocketAddr);
 
 /// What a connection of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +39,16 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Registered {
     all: OwnSockets,
-    local: SocketAddr,
+    ends: Ends,
 }
 
 impl OwnSockets {
-    /// Notes a connection that we make from `local`.
+    /// Notes a connection that we make from `local` to `remote`.
     #[must_use]
-    pub fn register(&self, local: SocketAddr, purpose: Purpose) -> Registered {
-        let local = canonical(local);
-        self.shard(local).insert(local, purpose);
-        Registered { all: self.clone(), local }
+    pub fn register(&self, local: SocketAddr, remote: SocketAddr, purpose: Purpose) -> Registered {
+        let ends = (canonical(local), canonical(remote));
+        self.shard(ends).insert(ends, purpose);
+        Registered { all: self.clone(), ends }
     }
 
     /// To be held from before a connection begins until it is noted: its other end, which may be a
@@ -51,17 +57,18 @@ impl OwnSockets {
         self.beginning.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the connection is for whose other end is `peer`, if it is one of ours.
+    /// What the connection is for that comes from `peer` and was meant for `meant`, if it is one of
+    /// ours.
     #[must_use]
-    pub fn purpose(&self, peer: SocketAddr) -> Option<Purpose> {
-        let peer = canonical(peer);
+    pub fn purpose(&self, peer: SocketAddr, meant: SocketAddr) -> Option<Purpose> {
+        let ends = (canonical(peer), canonical(meant));
         // Whoever began before this peer came to us has noted it then.
         drop(self.beginning.write().unwrap_or_else(PoisonError::into_inner));
-        self.shard(peer).get(&peer).copied()
+        self.shard(ends).get(&ends).copied()
     }
 
-    fn shard(&self, address: SocketAddr) -> MutexGuard<'_, HashMap<SocketAddr, Purpose>> {
-        let at = usize::from(address.port()) % SHARDS;
+    fn shard(&self, (local, _): Ends) -> MutexGuard<'_, HashMap<Ends, Purpose>> {
+        let at = usize::from(local.port()) % SHARDS;
         let shard = self.shards.get(at).expect("the rest of a division is less than the divisor");
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +76,7 @@ impl OwnSockets {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.all.shard(self.local).remove(&self.local);
+        self.all.shard(self.ends).remove(&self.ends);
     }
 }
 
@@ -87,11 +94,14 @@ mod tests {
         let own = OwnSockets::default();
         let local: SocketAddr = "10.0.0.1:40000".parse().unwrap();
         let mapped: SocketAddr = "[::ffff:10.0.0.1]:40000".parse().unwrap();
-        let registered = own.register(mapped, Purpose::Telemetry);
-        assert_eq!(own.purpose(local), Some(Purpose::Telemetry));
-        assert_eq!(own.purpose("10.0.0.1:40016".parse().unwrap()), None);
+        let remote: SocketAddr = "10.0.0.2:80".parse().unwrap();
+        let registered = own.register(mapped, remote, Purpose::Telemetry);
+        assert_eq!(own.purpose(local, remote), Some(Purpose::Telemetry));
+        assert_eq!(own.purpose("10.0.0.1:40016".parse().unwrap(), remote), None);
+        // The same port with another end is somebody else's.
+        assert_eq!(own.purpose(local, "10.0.0.2:81".parse().unwrap()), None);
         drop(registered);
-        assert_eq!(own.purpose(local), None);
+        assert_eq!(own.purpose(local, remote), None);
     }
 
     #[test]
@@ -103,10 +113,10 @@ mod tests {
         let (tell, is_asking) = std::sync::mpsc::channel();
         let asking = std::thread::spawn(move || {
             tell.send(()).unwrap();
-            asker.purpose(local)
+            asker.purpose(local, local)
         });
         is_asking.recv().unwrap();
-        let _registered = own.register(local, Purpose::Telemetry);
+        let _registered = own.register(local, local, Purpose::Telemetry);
         drop(beginning);
         assert_eq!(asking.join().unwrap(), Some(Purpose::Telemetry));
     }

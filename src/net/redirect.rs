@@ -109,7 +109,7 @@ fn begin_noted(
         }
     };
     let local = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported)?;
-    Ok((socket, own.register(local, purpose)))
+    Ok((socket, own.register(local, address, purpose)))
 }
 
 /// Begins to connect, which goes on by itself.
@@ -181,9 +181,9 @@ mod tests {
             let (connected, accepted) = tokio::join!(connecting, listener.accept());
             let (_, peer) = accepted.unwrap();
             assert_eq!(peer.ip(), from.parse::<IpAddr>().unwrap());
-            assert_eq!(own.purpose(peer), Some(purpose));
+            assert_eq!(own.purpose(peer, address), Some(purpose));
             drop(connected.unwrap());
-            assert_eq!(own.purpose(peer), None);
+            assert_eq!(own.purpose(peer, address), None);
         }
     }
 

@@ -82,7 +82,14 @@ impl Conn {
     /// Whether it is spandrel's own, on its way to a collector beside the application.
     #[must_use]
     pub fn carries_telemetry(&self) -> bool {
-        self.worker.own_sockets.purpose(self.peer) == Some(Purpose::Telemetry)
+        self.own_purpose() == Some(Purpose::Telemetry)
+    }
+
+    /// What it is for, if we made it ourselves.
+    #[must_use]
+    pub fn own_purpose(&self) -> Option<Purpose> {
+        let meant = self.original.map_or(self.local, |OriginalDst(meant)| meant);
+        self.worker.own_sockets.purpose(self.peer, meant)
     }
 
     /// Whether `address`, which is reached from our address `local`, is a listener of ours from

@@ -79,9 +79,6 @@ struct Ends {
 /// Finds out where a connection goes, and serves it.
 async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) {
     let Ends { direction, peer, local } = ends;
-    if comes_back(&worker, direction, peer) {
-        return refuse(&worker, &stream, ends);
-    }
     let config = &worker.config;
     let inbound = config.inbound.as_ref().map(|inbound| &inbound.mode);
     let outbound = config.outbound.as_ref().map(|outbound| outbound.mode);
@@ -101,17 +98,21 @@ async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) 
         }
     };
     let conn = Conn { worker, direction, peer, local, original, target, place };
+    if comes_back(&conn) {
+        return refuse(&conn.worker, &stream, ends);
+    }
     connection::serve(Rc::new(conn), stream).await;
 }
 
 /// Whether a connection is one that we made ourselves, so that it would go round for ever. A call
 /// of the application to its own service goes from the outbound to the inbound listener, and comes
 /// to an end there, as does telemetry for a collector at this address.
-fn comes_back(worker: &Worker, direction: Direction, peer: SocketAddr) -> bool {
-    match worker.own_sockets.purpose(peer) {
+fn comes_back(conn: &Conn) -> bool {
+    let is_outbound = conn.direction == Direction::Outbound;
+    match conn.own_purpose() {
         None => false,
-        Some(Purpose::Traffic(from)) => from == direction || direction == Direction::Outbound,
-        Some(Purpose::Telemetry) => direction == Direction::Outbound,
+        Some(Purpose::Traffic(from)) => from == conn.direction || is_outbound,
+        Some(Purpose::Telemetry) => is_outbound,
     }
 }
 
