@@ -24,6 +24,6 @@ fuzz_target!(|bytes: &[u8]| {
         Command::Trace(command) => drop(command.into_request()),
         Command::Graph(args) => drop(args.into_request()),
         Command::View(args) => assert!((1 << 20..=1 << 40).contains(&args.memory)),
-        Command::Demo(_) => {}
+        Command::Iptables(_) | Command::Demo(_) => {}
     }
 });

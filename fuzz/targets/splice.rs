@@ -19,7 +19,8 @@ fuzz_target!(|input: &[u8]| {
     let trace = Injection { traceparent: is(0).then_some(NEW), discard_tracestate: is(1) };
     let origin = is(3).then_some(Origin { target: b"/new", authority: b"new.example" });
     let trace_state = is(4).then_some(STATE);
-    let edits = Edits { trace, trace_state, tenant: is(2).then_some(TENANT), origin };
+    let tenant = is(2).then_some(TENANT);
+    let edits = Edits { trace, trace_state, tenant, origin, ..Edits::default() };
     let mut out = Vec::new();
     edits.write(&head, &head.view(bytes), &mut out);
     if edits.is_none() {
