@@ -57,7 +57,7 @@ class Rules:
     """`spandrel iptables` in a namespace."""
 
     def __init__(self, binary, namespace, folder):
-        self._binary, self.namespace, self._folder = binary, namespace, folder
+        self.binary, self.namespace, self._folder = binary, namespace, folder
         self.path = os.environ["PATH"]
 
     def __call__(self, what, config, *flags, before=()):
@@ -65,7 +65,7 @@ class Rules:
         command, variables = self.command(what, config, *flags), {}
         if before:
             # Who is not root cannot read a test's files.
-            command, variables = [self._binary, "iptables", what, *flags], _variables(config)
+            command, variables = [self.binary, "iptables", what, *flags], _variables(config)
         environment = self.environment | variables
         return self.namespace.run(*before, *command, check=False, env=environment)
 
@@ -73,7 +73,7 @@ class Rules:
         """The command with a file of these settings."""
         file = self._folder / "rules.yaml"
         file.write_text(yaml.safe_dump(config))
-        return [self._binary, "iptables", what, "-c", file, *flags]
+        return [self.binary, "iptables", what, "-c", file, *flags]
 
     @property
     def environment(self):
@@ -481,3 +481,39 @@ def test_traffic_goes_through_the_proxy_once_in_each_direction(rules, namespace,
         assert proven.count("goes through the spandrel that is running") == 2, proven
         rules.done("remove", CONFIGS[name])
         assert other.run(sys.executable, HERE / "caller.py", "10.8.0.1", 8080).stdout == "10.8.0.2\n"
+
+
+@pytest.mark.parametrize("name", ["redirect", "tproxy"])
+def test_spandrel_carries_what_the_rules_lead_to_it(rules, namespace, backend, name):
+    is_tproxy = name == "tproxy"
+    keep = ["--inh-caps", "+net_admin", "--ambient-caps", "+net_admin"] if is_tproxy else []
+    user = ["setpriv", "--reuid", "1773", "--regid", "1773", "--clear-groups", *keep]
+    variables = _variables(CONFIGS[name] | {"export": {"enabled": "false"}})
+    with (
+        Namespace() as other,
+        running(namespace, HERE / "application.py", 8080),
+        running(other, HERE / "application.py", 9090),
+    ):
+        namespace.tie(other)
+        rules.done("apply", CONFIGS[name], *backend)
+        spandrel = namespace.start(
+            *user, rules.binary, "run", env=rules.environment | variables, stdin=subprocess.DEVNULL
+        )
+        try:
+            ready = [sys.executable, "-c", READY]
+            eventually(lambda: namespace.run(*ready, check=False).returncode == 0, "readiness")
+            pairs = (("10.8.0.1", "10.8.0.2", "127.0.0.6"), ("fd08::1", "fd08::2", "::1"))
+            for here, there, spared in pairs:
+                seen = other.run(sys.executable, HERE / "caller.py", here, 8080).stdout.strip()
+                assert seen == (there if is_tproxy else spared), "the caller of the application"
+                seen = namespace.run(sys.executable, HERE / "caller.py", there, 9090).stdout.strip()
+                assert seen == here, "the application calls"
+            proven = rules.done("verify", CONFIGS[name], *backend)
+            assert proven.count("goes through the spandrel that is running") == 2, proven
+        finally:
+            spandrel.terminate()
+            assert spandrel.wait(40) == 0
+
+
+READY = "import urllib.request as u; u.urlopen('http://127.0.0.1:16000/ready', timeout=1)"
+"""Asks spandrel whether it is ready, as somebody on its machine."""
