@@ -71,7 +71,8 @@ table inet istio-proxy-nat {
 
 def rules(family):
     """The rules as input of `iptables-restore --counters --noflush`, of `ip` or `ip6`."""
-    spared, loopback = ("127.0.0.6/32", "127.0.0.1/32") if family == "ip" else ("::6/128", "::1/128")
+    own = {"ip": ("127.0.0.6/32", "127.0.0.1/32"), "ip6": ("::6/128", "::1/128")}
+    spared, loopback = own[family]
     return _ISTIO.format(spared=spared, loopback=loopback) + _LINKERD + _NODE
 
 

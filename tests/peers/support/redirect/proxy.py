@@ -1,4 +1,4 @@
-"""A proxy of bytes that is not spandrel: `proxy.py OUTBOUND INBOUND redirect|tproxy`, run as a user.
+"""A proxy of bytes that is not spandrel: `proxy.py OUTBOUND INBOUND redirect|tproxy`.
 
 It does with redirected connections what spandrel is to do with them, in as few lines as can be:
 outbound to where they were meant to go; inbound to the application, from an address that the rules
