@@ -245,6 +245,7 @@ impl Bound {
         // The pipeline may be gone already, with every sink.
         flush.send(()).ok();
         if let Some(mut pipeline) = pipeline {
+            tracing::info!("sending the last spans");
             tokio::select! {
                 _ended = &mut pipeline => {}
                 () = told_again(&mut stop) => {

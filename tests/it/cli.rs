@@ -224,7 +224,7 @@ async fn a_signal_while_the_last_spans_are_sent_ends_that_too() {
     collector.asked().await;
     let left = spawn_blocking(move || {
         program.signal("-TERM");
-        program.line("draining");
+        program.line("sending the last spans");
         program.signal("-TERM");
         program.end()
     });
