@@ -118,6 +118,8 @@ fn target_text(target: Target, family: Family) -> String {
             };
             format!(" -j TPROXY --on-port {port} --on-ip {any} --tproxy-mark 0x0/0x0")
         }
+        // REJECT cannot be said before it is known that a packet is for this machine.
+        Target::Refuse => " -j DROP".to_owned(),
         Target::SaveMark => format!(" -j CONNMARK --save-mark {MASKS}"),
         Target::RestoreMark => format!(" -j CONNMARK --restore-mark {MASKS}"),
     }

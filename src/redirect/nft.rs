@@ -87,6 +87,7 @@ fn rule_text(table: Table, rule: &Rule) -> String {
         Target::Jump(chain) => format!("jump {}", chain_name(table, *chain)),
         Target::Redirect(port) => format!("redirect to :{port}"),
         Target::Tproxy(port) => format!("tproxy to :{port} accept"),
+        Target::Refuse => "reject with tcp reset".to_owned(),
         Target::SaveMark => "ct mark set meta mark".to_owned(),
         Target::RestoreMark => "meta mark set ct mark".to_owned(),
     });

@@ -71,6 +71,7 @@ pub(super) enum Target {
     Jump(ChainName),
     Redirect(u16),
     Tproxy(u16),
+    Refuse,
     SaveMark,
     RestoreMark,
 }
@@ -155,11 +156,10 @@ impl Rules {
         spared.extend(spared_inbound(inbound));
         let target = Target::Jump(ChainName::Tproxy);
         self.filtered(Table::Mangle, ChainName::Inbound, spared, &inbound.include, target);
-        self.chain(
-            Table::Mangle,
-            ChainName::Tproxy,
-            vec![rule([Match::Tcp], Target::Tproxy(inbound.port))],
-        );
+        // Where spandrel does not run, iptables gives up the packet by itself; nft goes on.
+        let targets = [Target::Tproxy(inbound.port), Target::Refuse];
+        let led = targets.map(|target| rule([Match::Tcp], target)).into();
+        self.chain(Table::Mangle, ChainName::Tproxy, led);
         self.jump(Table::Mangle, Hook::Prerouting, ChainName::Inbound(1));
         // The application answers to the caller's address; the mark leads that back to spandrel.
         let marked = vec![

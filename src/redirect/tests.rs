@@ -169,6 +169,7 @@ fn the_callers_address_is_kept_by_tproxy_in_iptables() {
 -A SPANDREL_INBOUND_2 -j SPANDREL_INBOUND_3
 -A SPANDREL_INBOUND_3 -i eth0 -j SPANDREL_TPROXY
 -A SPANDREL_TPROXY -p tcp -j TPROXY --on-port 16006 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0
+-A SPANDREL_TPROXY -p tcp -j DROP
 -A SPANDREL_OUTPUT -m conntrack --ctdir ORIGINAL -m mark --mark 0x6ed -j CONNMARK --save-mark \
 --nfmask 0xffffffff --ctmask 0xffffffff
 -A SPANDREL_OUTPUT -m conntrack --ctdir REPLY -m connmark --mark 0x6ed -j CONNMARK --restore-mark \
@@ -215,6 +216,7 @@ fn the_callers_address_is_kept_by_tproxy_in_nft() {
         "\t\tmeta nfproto ipv4 jump tproxy_inbound_3",
         "\t\tiifname \"eth0\" jump in_tproxy",
         "\t\tmeta l4proto tcp tproxy to :16006 accept",
+        "\t\tmeta l4proto tcp reject with tcp reset",
         "\t\tct direction original meta mark 0x000006ed ct mark set meta mark",
         "\t\tct direction reply ct mark 0x000006ed meta mark set ct mark",
         "\t\tmeta mark 0x000006ed return",
