@@ -19,12 +19,32 @@ from support.browser import NARROW, WIDE, Browser
 from support.collector import PROTOCOLS, Collector
 from support.load import Load
 from support.loop import Loop
+from support.mesh import Mesh
+from support.pods import FAMILIES, Network
 from support.ports import FullPort, ReservedPort
 from support.sidecar import Plan, Sidecar, find_binary
 from support.transparency.stage import Server, Way, authority
 from support.view import View
 
+IN_NAMESPACES = ("test_redirect_", "test_iptables")
+"""How the names of the files begin whose tests make network namespaces."""
+
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what needs network namespaces, where somebody says so."""
+    if os.environ.get("SPANDREL_NO_NETNS") == "1":
+        left_out = [item for item in items if item.path.name.startswith(IN_NAMESPACES)]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_report_header():
+    """Says what is left out."""
+    if os.environ.get("SPANDREL_NO_NETNS") == "1":
+        return f"SPANDREL_NO_NETNS=1: the tests of {' and '.join(IN_NAMESPACES)}* are left out"
+    return None
 
 
 @pytest.fixture(scope="session")
@@ -190,6 +210,26 @@ def browser():
     """Chromium; not for longer, as no other loop runs in this thread while it does."""
     with Browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def network():
+    """A bridge that pods are on, away from every other network."""
+    with Network() as network:
+        yield network
+
+
+@pytest.fixture
+def mesh(network, binary):
+    """Pods, with spandrel in them or not, and a collector."""
+    with Mesh(network, binary) as mesh:
+        yield mesh
+
+
+@pytest.fixture(params=FAMILIES, ids=["IPv4", "IPv6"])
+def family(request):
+    """The families of addresses."""
+    return request.param
 
 
 @pytest.fixture(params=[WIDE, NARROW], ids=["wide", "narrow"])

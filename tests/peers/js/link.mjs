@@ -34,7 +34,8 @@ function call(request) {
     if (request.headers[name] !== undefined) headers[name] = request.headers[name];
   }
   const path = told.proxy ? next.href : next.pathname;
-  const { hostname: host, port } = proxy;
+  const { hostname, port } = proxy;
+  const host = hostname.replace(/^\[|\]$/g, '');
   return new Promise((resolve, reject) => {
     http
       .get({ host, port, path, headers, agent }, (response) => {

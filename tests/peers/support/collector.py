@@ -33,8 +33,9 @@ PROTOCOLS = (GRPC, HTTP)
 class Collector:
     """The receiver; every span that ever arrived is in `spans()`."""
 
-    def __init__(self):
-        self._ports = {protocol: ReservedPort() for protocol in PROTOCOLS}
+    def __init__(self, host=HOST):
+        self._host = host
+        self._ports = {protocol: ReservedPort(host) for protocol in PROTOCOLS}
         self._lock = threading.Lock()
         self._spans = []
         self._complaints = []
@@ -43,14 +44,14 @@ class Collector:
 
     def endpoint(self, protocol):
         """The value of OTEL_EXPORTER_OTLP_ENDPOINT."""
-        return f"http://{HOST}:{self._ports[protocol].number}"
+        return f"http://{self._host}:{self._ports[protocol].number}"
 
     def start(self):
         """Begins to receive, on the same ports as ever."""
         assert not self._receivers, "the collector is running"
         self._receivers = [
-            _GrpcReceiver(self._ports[GRPC].number, self._store),
-            _HttpReceiver(self._ports[HTTP].number, self._store, self._complain),
+            _GrpcReceiver(f"{self._host}:{self._ports[GRPC].number}", self._store),
+            _HttpReceiver((self._host, self._ports[HTTP].number), self),
         ]
 
     def stop(self):
@@ -105,13 +106,13 @@ class Collector:
 class _GrpcReceiver:
     """The three OTLP services over gRPC."""
 
-    def __init__(self, port, store):
+    def __init__(self, address, store):
         self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
         trace_grpc.add_TraceServiceServicer_to_server(_Traces(store), self._server)
         metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(), self._server)
         logs_grpc.add_LogsServiceServicer_to_server(_Logs(), self._server)
-        bound = self._server.add_insecure_port(f"{HOST}:{port}")
-        assert bound == port, f"the collector cannot listen on {port}"
+        bound = self._server.add_insecure_port(address)
+        assert address.endswith(f":{bound}"), f"the collector cannot listen on {address}"
         self._server.start()
 
     def stop(self):
@@ -141,8 +142,8 @@ class _Logs(logs_grpc.LogsServiceServicer):
 class _HttpReceiver:
     """The three OTLP signals over HTTP with protobuf bodies."""
 
-    def __init__(self, port, store, complain):
-        self._server = _Server((HOST, port), store, complain)
+    def __init__(self, address, collector):
+        self._server = _Server(address, collector)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -159,9 +160,9 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     daemon_threads = False
 
-    def __init__(self, address, store, complain):
-        self.store = store
-        self.complain = complain
+    def __init__(self, address, collector):
+        self.store = collector._store
+        self.complain = collector._complain
         self.gate = _Gate()
         self._connections = set()
         super().__init__(address, _Handler)

@@ -26,10 +26,10 @@ class ReservedPort:
     Who sets SO_REUSEADDR (every server here does) can listen on it all the same.
     """
 
-    def __init__(self):
+    def __init__(self, host=HOST):
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((HOST, 0))
+        self._socket.bind((host, 0))
         self.number = self._socket.getsockname()[1]
 
     def close(self):

@@ -1,5 +1,6 @@
 """spandrel as a process: started, watched, asked for its numbers, and ended."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -56,20 +57,28 @@ class Sidecar:
     """One running `spandrel run`; a context manager that ends it and looks at how it ended."""
 
     def __init__(self, binary, plan, collector, folder):
-        self.service = plan.service
         self.inbound, self.outbound, self._admin = free_port(), free_port(), free_port()
+        arguments = self._arguments(plan, collector.endpoint(plan.protocol), folder)
+        self._begin([binary, "run", *arguments], plan, collector, folder)
+
+    def _begin(self, command, plan, collector, folder):
+        """Starts the process."""
+        self.service = plan.service
         self._collector = collector
         self._stderr = folder / f"{plan.service}.stderr"
-        endpoint = collector.endpoint(plan.protocol)
-        with self._stderr.open("wb") as stderr:
+        with self._stderr.open("ab") as stderr, self._inside():
             self._process = subprocess.Popen(
-                [binary, "run", *self._arguments(plan, endpoint, folder)],
+                command,
                 env=_environment(plan),
                 stdin=subprocess.DEVNULL,
                 stdout=stderr,
                 stderr=stderr,
             )
         self._is_ended = False
+
+    def _inside(self):
+        """Where it runs: here."""
+        return contextlib.nullcontext()
 
     def _arguments(self, plan, endpoint, folder):
         addresses = {
@@ -91,10 +100,7 @@ class Sidecar:
             "admin": "admin.listen",
         }
         addressed = {keys[flag]: value for flag, value in addresses.items()}
-        settings = addressed | _SOON_SETTINGS | plan.settings
-        path = folder / f"{plan.service}.yaml"
-        path.write_text(yaml.safe_dump(_tree(settings)))
-        return ["--config", str(path)]
+        return ["--config", write_settings(addressed | plan.settings, plan.service, folder)]
 
     def __enter__(self):
         try:
@@ -237,8 +243,16 @@ class Sidecar:
     def _admin_get(self, path):
         url = f"http://{HOST}:{self._admin}{path}"
         no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with no_proxy.open(url, timeout=5) as response:
+        with self._inside(), no_proxy.open(url, timeout=5) as response:
             return response.read().decode()
+
+
+def write_settings(settings, service, folder):
+    """Writes settings by dotted key, by which spans are sent soon; gives the path."""
+    path = folder / f"{service}.yaml"
+    path.write_text(yaml.safe_dump(_tree(_SOON_SETTINGS | settings)))
+    path.chmod(0o644)  # whoever spandrel runs as reads it
+    return str(path)
 
 
 def _environment(plan):

@@ -13,17 +13,22 @@ class EchoApp:
     """Answers 200 to everything, and echoes to WebSockets; `headers_of` tells what came with a
     request."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, hosts=(HOST,), port=None):
         self._loop = loop
-        self._headers = {}
+        self._hosts = hosts
+        self._headers, self._peers = {}, {}
         self._ended = asyncio.Event()
-        self.port = free_port()
+        self.port = port or free_port()
         self._task = loop.start(self._serve())
         eventually(lambda: self._is_listening(), "hypercorn to listen")
 
     def headers_of(self, path):
         """The headers of the request for a path, as pairs of bytes, and its HTTP version."""
         return self._headers[path]
+
+    def peer_of(self, path):
+        """The address that a path was asked for from."""
+        return self._peers[path]
 
     def paths(self):
         """The paths that were asked for."""
@@ -36,7 +41,7 @@ class EchoApp:
 
     async def _serve(self):
         config = Config()
-        config.bind = [f"{HOST}:{self.port}"]
+        config.bind = [f"{host}:{self.port}" for host in self._hosts]
         config.accesslog = config.errorlog = None
         config.graceful_timeout = 1
         await serve(self._application, config, shutdown_trigger=self._ended.wait, mode="asgi")
@@ -50,6 +55,7 @@ class EchoApp:
         while (await receive()).get("more_body"):
             pass
         self._headers[scope["path"]] = (list(scope["headers"]), scope["http_version"])
+        self._peers[scope["path"]] = scope["client"][0]
         headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"echo\n"})

@@ -18,13 +18,15 @@ NO_PROXY = ("grpc.enable_http_proxy", 0)
 class RpcApp:
     """The application; `metadata` holds what came with each call, in order."""
 
-    def __init__(self):
+    def __init__(self, host=HOST, port=0):
         self.metadata = []
+        self.peers = []
+        """Where each call came from, as grpcio writes it."""
         self.cancelled = threading.Event()
         self.released = threading.Event()
         self._server = grpc.server(ThreadPoolExecutor(16), options=[("grpc.so_reuseport", 0)])
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        self.port = self._server.add_insecure_port(f"{HOST}:0")
+        self.port = self._server.add_insecure_port(f"{host}:{port}")
         self._server.start()
 
     def close(self):
@@ -49,6 +51,7 @@ class RpcApp:
 
     def _note(self, context):
         self.metadata.append(tuple(context.invocation_metadata()))
+        self.peers.append(context.peer())
 
     def _unary(self, request, context):
         """Answers in upper case."""

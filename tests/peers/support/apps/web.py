@@ -26,6 +26,8 @@ class Seen:
     method: str
     path: str
     headers: list
+    peer: str = None
+    """The address that the application was called from."""
 
     def values(self, name):
         """The values of a header, in order."""
@@ -35,7 +37,8 @@ class Seen:
 class WebApp:
     """The application; `seen` holds what was asked of it."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, host=HOST, port=0):
+        """Listens at an address; at all of them if `host` is None."""
         self._loop = loop
         self.seen = []
         self.in_flight = 0
@@ -45,7 +48,7 @@ class WebApp:
         self._arrivals = collections.defaultdict(asyncio.Event)
         self._released = asyncio.Event()
         self._runner = web.AppRunner(self._application(), shutdown_timeout=1)
-        self.port = loop.run(self._start())
+        self.port = loop.run(self._start(host, port))
 
     def url(self, path="/"):
         """A URL at the application itself."""
@@ -100,9 +103,9 @@ class WebApp:
         )
         return application
 
-    async def _start(self):
+    async def _start(self, host, port):
         await self._runner.setup()
-        site = web.TCPSite(self._runner, HOST, 0)
+        site = web.TCPSite(self._runner, host, port)
         await site.start()
         return site._server.sockets[0].getsockname()[1]
 
@@ -110,7 +113,7 @@ class WebApp:
     async def _watch(self, request, handler):
         """Keeps what was asked, and counts what is being answered."""
         headers = [(name.decode(), value.decode()) for name, value in request.raw_headers]
-        self.seen.append(Seen(request.method, request.path_qs, headers))
+        self.seen.append(Seen(request.method, request.path_qs, headers, request.remote))
         self._arrivals[request.path].set()
         self.in_flight += 1
         try:
