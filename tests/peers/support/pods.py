@@ -77,6 +77,9 @@ class Pod:
             f"link add {end} type veth peer name eth0 netns {self.namespace.name}",
             f"link set {end} master br0 up",
         )
+        # A namespace goes some time after it is removed; until then nobody is to hear of it, as
+        # the next pod may have the same address.
+        self._stack.callback(bridge.ip, f"link delete {end}")
         # Namespaces are taken apart by and by, and another pod may have the same addresses by then.
         self._stack.callback(bridge.ip, f"link set {end} down")
         self.namespace.ip(
