@@ -114,8 +114,8 @@ fn begin_noted(
 
 /// Begins to connect, which goes on by itself.
 fn begin(address: SocketAddr, source: Option<Source>) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
+    let kind = Type::STREAM.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     match source {
         None => {}
         Some(Source::Spared) => {
