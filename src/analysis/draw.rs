@@ -74,8 +74,9 @@ fn lines_of_call(edge: &Edge) -> Vec<String> {
 
 fn measured(all: u64, errors: u64, p50: u64, p99: u64) -> impl Iterator<Item = String> {
     let failed = (errors > 0).then(|| format!("{} errors", words::share(errors, all)));
-    let times = format!("p50 {}, p99 {}", words::duration(p50), words::duration(p99));
-    failed.into_iter().chain([times])
+    // Connections have no times.
+    let times = || format!("p50 {}, p99 {}", words::duration(p50), words::duration(p99));
+    failed.into_iter().chain((p99 > 0).then(times))
 }
 
 /// Text for a quoted label of Mermaid, where `#` and a number stand for a character.

@@ -3,7 +3,9 @@
 //! Calls are counted by the parentage of spans, so that a service's own nesting of an incoming
 //! and an outgoing span is no call of itself. What a call costs is told by its caller where it
 //! can be, as that includes the network. The numbers are exact: every duration is kept until the
-//! end, so that the memory is bounded by what is added.
+//! end, so that the memory is bounded by what is added. A connection that carries something else
+//! than HTTP counts as a call, and how long it was open as nothing: beside requests of
+//! milliseconds, the hours of a pool's connection would be all that one sees.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -28,7 +30,7 @@ pub struct Service {
     pub name: Arc<str>,
     /// Whether there is a span of it.
     pub is_traced: bool,
-    /// The requests that came in, as it tells itself; none where it is not traced.
+    /// The requests and connections that came in, as it tells itself; none where it is not traced.
     pub requests: u64,
     /// Those of them that failed.
     pub errors: u64,
@@ -45,13 +47,13 @@ pub struct Edge {
     pub from: Arc<str>,
     /// The service that was called.
     pub to: Arc<str>,
-    /// How often; each attempt counts.
+    /// How often; each attempt counts, and each connection.
     pub calls: u64,
     /// The calls that failed.
     pub errors: u64,
-    /// The median of their durations, in nanoseconds.
+    /// The median of their durations, in nanoseconds; 0 where all are connections.
     pub p50: u64,
-    /// What 99 of 100 of them did not exceed, in nanoseconds.
+    /// What 99 of 100 of them did not exceed, in nanoseconds; 0 where all are connections.
     pub p99: u64,
 }
 
@@ -70,6 +72,8 @@ pub struct Builder {
 #[derive(Clone, Debug, Default)]
 struct Samples {
     errors: u64,
+    /// Those whose duration does not count.
+    connections: u64,
     durations: Vec<u64>,
 }
 
@@ -157,11 +161,16 @@ impl Builder {
 impl Samples {
     fn add(&mut self, measured: &Facts) {
         self.errors += u64::from(measured.is_error);
-        self.durations.push(measured.duration());
+        if measured.is_connection {
+            self.connections += 1;
+        } else {
+            self.durations.push(measured.duration());
+        }
     }
 
     fn merge(&mut self, other: Self) {
         self.errors += other.errors;
+        self.connections += other.connections;
         self.durations.extend(other.durations);
     }
 
@@ -178,7 +187,8 @@ impl Samples {
     }
 
     fn count(&self) -> u64 {
-        self.durations.len().try_into().unwrap_or(u64::MAX)
+        let timed = self.durations.len().try_into().unwrap_or(u64::MAX);
+        self.connections.saturating_add(timed)
     }
 
     fn percentiles(&mut self) -> [u64; 2] {
@@ -329,6 +339,22 @@ mod tests {
         assert_eq!(edges(&graph), expected);
         let durations: Vec<u64> = graph.edges.iter().map(|e| e.p50 / MS).collect();
         assert_eq!(durations, [50, 30, 30]);
+    }
+
+    #[test]
+    fn a_connection_is_a_call_whose_hours_are_not_how_long_calls_take() {
+        let graph = graph(&[
+            "shop server 0..9
+               shop client 1..8 peer=db:5432",
+            "shop client 0..3600000 connection peer=db:5432 TCP",
+            "shop client 0..900 connection peer=smtp:25 error TCP",
+            "shop server 0..3600000 connection TCP",
+        ]);
+        assert_eq!(edges(&graph), [("shop", "db:5432", 2, 0), ("shop", "smtp:25", 1, 1)]);
+        let times: Vec<_> = graph.edges.iter().map(|e| (e.p50 / MS, e.p99 / MS)).collect();
+        assert_eq!(times, [(7, 7), (0, 0)]);
+        let shop = &graph.services[1];
+        assert_eq!((shop.requests, shop.p99 / MS), (2, 9));
     }
 
     #[test]

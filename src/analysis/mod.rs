@@ -58,6 +58,9 @@ pub struct Facts {
     /// Whether it tells only of a stretch of its parent's time, as a long request does while it
     /// goes on (`spandrel.progress.number`).
     pub is_part: bool,
+    /// Whether it tells of a connection that spandrel could not look into, and so of no request:
+    /// how long it was open says nothing of how long anybody waited.
+    pub is_connection: bool,
     /// For a call that goes out: whom it calls, by `peer.service`, or `server.address` and
     /// `server.port`, or what a database or a queue is called.
     pub peer: Option<Arc<str>>,

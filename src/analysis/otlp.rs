@@ -68,6 +68,7 @@ pub fn facts(span: &proto::Span, origin: &Origin, texts: &mut impl Share) -> Opt
         tenant: tenant(attributes).map(|t| texts.share(t)).or_else(|| origin.tenant.clone()),
         first_byte: first_byte(attributes),
         is_part: value(attributes, "spandrel.progress.number").is_some(),
+        is_connection: is_connection(attributes),
         peer: peer.map(|p| texts.share(&p)),
     })
 }
@@ -119,6 +120,14 @@ fn first_byte(attributes: &[KeyValue]) -> Option<u64> {
         }
         _ => None,
     }
+}
+
+/// What spandrel tells of a connection has bytes and no request. Of an upgraded one it tells the
+/// request too.
+fn is_connection(attributes: &[KeyValue]) -> bool {
+    let has = |key| value(attributes, key).is_some();
+    let has_bytes = has("spandrel.tunnel.request.size") || has("spandrel.progress.number");
+    has_bytes && has("network.transport") && !has("http.request.method")
 }
 
 fn peer(attributes: &[KeyValue]) -> Option<String> {
@@ -198,5 +207,33 @@ fn any(value: Option<AnyValue>, depth: usize) -> Value {
         }
         any_value::Value::KvlistValue(map) => Value::Map(entries(map.values, depth + 1)),
         any_value::Value::StringValueStrindex(_) => Value::Empty,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_connection_with(keys: &[&str]) -> bool {
+        let text = || Some(AnyValue { value: Some(any_value::Value::StringValue("x".into())) });
+        let attribute =
+            |key: &&str| KeyValue { key: (*key).to_owned(), value: text(), ..KeyValue::default() };
+        is_connection(&keys.iter().map(attribute).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_connection_has_bytes_and_no_request() {
+        let (size, part) = ("spandrel.tunnel.request.size", "spandrel.progress.number");
+        assert!(is_connection_with(&["network.transport", size]));
+        assert!(is_connection_with(&["network.transport", part]), "a stretch of one");
+        for other in [
+            &["http.request.method", size][..],
+            &["network.transport", "http.request.method", size],
+            &["network.transport", "db.system.name"],
+            &["rpc.method", part],
+            &[],
+        ] {
+            assert!(!is_connection_with(other), "{other:?}");
+        }
     }
 }

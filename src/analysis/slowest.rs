@@ -1,4 +1,5 @@
-//! Which hop held up many traces for longest. Streams are left out: they take the time they take.
+//! Which hop held up many traces for longest. Streams and connections are left out: they take the
+//! time they take.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +61,16 @@ mod tests {
         let words = slowest.words().unwrap();
         assert!(words.starts_with("payment, `charge`: 1 of 4 traces"), "{words}");
         assert!(words.ends_with("440 ms"), "{words}");
+    }
+
+    #[test]
+    fn a_connection_that_was_open_for_an_hour_held_nobody_up() {
+        let mut slowest = Slowest::default();
+        slowest.add(&trace("shop client 0..3600000 connection peer=db:5432 TCP").facts());
+        slowest.add(&trace("shop server 0..3600000 connection TCP").facts());
+        slowest.add(&trace("gateway server 0..5 GET").facts());
+        let words = slowest.words().unwrap();
+        assert!(words.starts_with("gateway, `GET`: 1 of 3 traces"), "{words}");
     }
 
     #[test]

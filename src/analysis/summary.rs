@@ -23,6 +23,8 @@ pub struct Summary {
     pub route: Option<Arc<str>>,
     /// The kind of that span.
     pub kind: Kind,
+    /// Whether that span tells of a connection, and not of a request.
+    pub is_connection: bool,
     /// The tenant of that span, else the first tenant that any span has.
     pub tenant: Option<Arc<str>>,
     /// How many spans are here.
@@ -58,6 +60,7 @@ impl Summary {
             name: Arc::clone(&first.name),
             route: first.route.clone(),
             kind: first.kind,
+            is_connection: first.is_connection,
             tenant: first.tenant.clone().or_else(|| tenant.and_then(|f| f.tenant.clone())),
             spans: facts.len(),
             errors: facts.iter().filter(|f| f.is_error).count(),

@@ -9,8 +9,9 @@
 //! Each line is the service, the kind, and from when to when in milliseconds; a line that is
 //! indented further is a child (the first line counts as not indented). `peer=`, `route=`,
 //! `tenant=`, `id=` and `parent=` set what they say, `first=` after how many milliseconds the
-//! first byte came, `error` makes it one, and the other words are the name. The ids are the numbers of the
-//! lines, from one, unless they are given; `parent=0` says that there is none.
+//! first byte came, `error` and `part` and `connection` make it one, and the other words are the
+//! name. The ids are the numbers of the lines, from one, unless they are given; `parent=0` says that
+//! there is none.
 
 use std::sync::Arc;
 
@@ -93,6 +94,7 @@ fn span(line: &str, id: u64, parent: Option<SpanId>) -> Facts {
         tenant: None,
         first_byte: None,
         is_part: false,
+        is_connection: false,
         peer: None,
     };
     let mut name = Vec::new();
@@ -107,6 +109,7 @@ fn span(line: &str, id: u64, parent: Option<SpanId>) -> Facts {
             Some(("parent", id)) => facts.parent = number(id),
             _ if word == "error" => facts.is_error = true,
             _ if word == "part" => facts.is_part = true,
+            _ if word == "connection" => facts.is_connection = true,
             _ => name.push(word),
         }
     }
@@ -180,6 +183,7 @@ fn any_span() -> impl Strategy<Value = Facts> {
             tenant: None,
             first_byte: None,
             is_part: false,
+            is_connection: false,
             peer: peer.map(Arc::from),
         })
 }

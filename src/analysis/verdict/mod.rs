@@ -50,8 +50,8 @@ pub struct Verdict {
     pub share: f64,
     /// Whether that is enough of it for the span to be called the bottleneck.
     pub is_bottleneck: bool,
-    /// Whether the most part of the time was the answer on its way, as of a stream of events:
-    /// then no hop held anybody up.
+    /// Whether the most part of the time was the answer on its way, as of a stream of events, or
+    /// all of it a connection that was open: then no hop held anybody up.
     pub is_stream: bool,
     /// What else stands out, what matters more first; at most [`MOST_NOTES`] of a kind.
     pub notes: Vec<Note>,
@@ -114,12 +114,13 @@ impl Verdict {
         let is_longest = |span: &usize| at(&times.critical_time, *span) == time;
         let span = tree.order.iter().copied().find(is_longest)?;
         let look = Look::new(tree, times, facts)?;
-        let is_stream = look.stream().is_some();
+        let stream = look.stream().or_else(|| look.connection());
+        let is_stream = stream.is_some();
         let mut notes = siblings::notes(&look);
         notes.extend(faults::notes(&look, span));
         notes.sort_by_key(|note| note.kind);
         Some(Self {
-            headline: look.stream().unwrap_or_else(|| look.headline(span, time)),
+            headline: stream.unwrap_or_else(|| look.headline(span, time)),
             is_bottleneck: !is_stream && time >= look.whole / WORTH_BLAME,
             is_stream,
             span,
@@ -172,6 +173,22 @@ impl<'a> Look<'a> {
                 self.service(self.root),
                 words::duration(first_byte),
                 words::duration(streamed)
+            )
+        })
+    }
+
+    /// The headline of a trace that tells of a connection, of which nobody knows what it was for.
+    fn connection(&self) -> Option<String> {
+        let facts = self.facts.get(self.root).filter(|facts| facts.is_connection)?;
+        let (service, whole) = (self.service(self.root), words::duration(self.whole));
+        let to = self.reached(self.root).filter(|_| facts.kind.goes_out());
+        let to = to.map(|peer| format!(" to {peer}")).unwrap_or_default();
+        Some(if facts.is_error {
+            format!("a connection of {service}{to} failed after {whole}")
+        } else {
+            format!(
+                "{service} had a connection{to} open for {whole}, in which nothing tells requests \
+                 apart: it may have been waiting for work"
             )
         })
     }

@@ -296,6 +296,38 @@ fn notes_of_one_kind_are_few_and_the_heaviest_first() {
 }
 
 #[test]
+fn a_connection_is_judged_by_how_it_ended_and_not_by_how_long_it_was_open() {
+    for (line, headline) in [
+        (
+            "shop client 0..7200000 connection peer=db:5432 TCP",
+            "shop had a connection to db:5432 open for 2 h, in which nothing tells requests apart: \
+             it may have been waiting for work",
+        ),
+        (
+            "db server 0..7200000 connection TLS",
+            "db had a connection open for 2 h, in which nothing tells requests apart: it may have \
+             been waiting for work",
+        ),
+        (
+            "shop client 0..3000 connection error peer=db:5432 TCP",
+            "a connection of shop to db:5432 failed after 3 s",
+        ),
+        (
+            "db internal 0..60000 connection part parent=9 TCP in progress",
+            "db had a connection open for 1 min, in which nothing tells requests apart: it may \
+             have been waiting for work",
+        ),
+    ] {
+        let verdict = judged(&trace(line)).expect("the trace takes time");
+        assert_eq!(verdict.headline, headline);
+        assert!(verdict.is_stream && !verdict.is_bottleneck, "{headline}");
+        assert!(verdict.notes.iter().all(|n| n.kind != NoteKind::Untraced), "{headline}");
+    }
+    let request = judged(&trace("shop client 0..3000 peer=db:5432 GET")).expect("it takes time");
+    assert!(request.is_bottleneck, "a request is waited for: {}", request.headline);
+}
+
+#[test]
 fn of_a_stream_no_hop_is_the_bottleneck() {
     let stream = "gateway server 0..1200 GET first=12\n  order server 2..1198 GET first=8";
     let verdict = judged(&trace(stream)).expect("the trace takes time");

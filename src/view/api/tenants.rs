@@ -43,7 +43,9 @@ struct Sums {
 pub(super) fn list(store: &mut Store, query: &str) -> Result<List, Refusal> {
     let filter = Filter::from_query(query).map_err(bad)?;
     let mut by_tenant: BTreeMap<Option<Arc<str>>, Sums> = BTreeMap::new();
-    for (summary, _) in filter.matches(store) {
+    // Of a connection nobody knows whose requests it carries.
+    let all = filter.matches(store);
+    for (summary, _) in all.into_iter().filter(|(summary, _)| !summary.is_connection) {
         let sums = by_tenant.entry(summary.tenant.clone()).or_default();
         sums.errors += u64::from(summary.errors > 0);
         sums.durations.push(summary.duration);

@@ -31,8 +31,8 @@ export class GraphView {
         isNumber: true,
         cell: (edge) => bad(edge.errors > 0, `${count(edge.errors)} (${share(edge.error_share)})`),
       },
-      { name: "p50", isNumber: true, cell: (edge) => duration(edge.p50_us) },
-      { name: "p99", isNumber: true, cell: (edge) => duration(edge.p99_us) },
+      { name: "p50", isNumber: true, cell: (edge) => edge.p99_us > 0 && duration(edge.p50_us) },
+      { name: "p99", isNumber: true, cell: (edge) => edge.p99_us > 0 && duration(edge.p99_us) },
     ],
     { key: (edge) => `${edge.from}\n${edge.to}`, isCaptionShown: true },
   );

@@ -11,6 +11,7 @@ const LEAST_SCALE = 0.8;
 const MOST_SCALE = 1.2;
 const WIDTHS = { least: 1.5, most: 6 };
 const FEW_ERRORS = 0.05;
+const CONNECTIONS = "connections";
 const LABEL = { font: "12px", strong: "600 12px", height: 32, padding: 5 };
 
 /** The drawing. */
@@ -76,16 +77,22 @@ function says(edge) {
     many(edge.calls, "call"),
     rate(edge.rate),
     `${share(edge.error_share)} errors`,
-    `p50 ${duration(edge.p50_us)}`,
-    `p99 ${duration(edge.p99_us)}`,
+    ...(isTimed(edge)
+      ? [`p50 ${duration(edge.p50_us)}`, `p99 ${duration(edge.p99_us)}`]
+      : [CONNECTIONS]),
   ];
+}
+
+/** Whether there is a request among them, or connections only, whose length says nothing. */
+function isTimed(some) {
+  return some.p99_us > 0;
 }
 
 function labelTexts(edge) {
   return [
     `${count(edge.calls)} ×`,
     edge.errors ? ` ✕ ${share(edge.error_share)}` : "",
-    `${duration(edge.p50_us)} / ${duration(edge.p99_us)}`,
+    isTimed(edge) ? `${duration(edge.p50_us)} / ${duration(edge.p99_us)}` : CONNECTIONS,
   ];
 }
 
@@ -120,10 +127,12 @@ function node(service, links) {
   const [width, height] = [service.width, service.height];
   const isFailing = service.errors > 0;
   const part = service.requests ? service.errors / service.requests : 0;
+  const times = isTimed(service) ? `p99 ${duration(service.p99_us)}` : "";
+  const failed = isFailing ? `✕ ${share(part)}` : "";
   const numbers = service.is_traced
     ? [
         many(service.requests, "request"),
-        `${isFailing ? `✕ ${share(part)} · ` : ""}p99 ${duration(service.p99_us)}`,
+        [failed, times].filter(Boolean).join(" · "),
       ]
     : [many(service.requests, "call"), "seen by its callers only"];
   const room = Math.max(width - 24, 20);
