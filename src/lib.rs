@@ -16,7 +16,7 @@
 //!   export   analysis   doctor       2  from spans to a collector; what traces tell; what is wrong
 //!                                       with their context
 //!     trace     net     metrics      1  contexts and spans; sockets; counters
-//!        direction    drain          0  which way a request goes; how everything stops
+//!     direction    drain    cidr     0  which way a request goes; how everything stops; networks
 //! ```
 //!
 //! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
@@ -25,6 +25,7 @@
 pub mod admin;
 pub mod analysis;
 pub mod app;
+pub mod cidr;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::value::EVERYTHING;
 use super::values::Values;
+use crate::cidr::Cidr;
 use crate::proxy::{self, InboundMode, OutboundMode};
-use crate::redirect::{
-    Cidr, Config, Family, Inbound, Interface, Lists, Method, Outbound, PortRange,
-};
+use crate::redirect::{Config, Family, Inbound, Interface, Lists, Method, Outbound, PortRange};
 
 const FAMILIES: &str = "redirect.families";
 /// The routing tables of the system itself.
@@ -155,7 +154,7 @@ fn lists(
     let (_, ports) = read(values, "ports");
     let (key, networks) = read(values, "cidrs");
     let cidrs: Vec<Cidr> = networks.iter().filter_map(|text| Cidr::parse(text)).collect();
-    if let Some(cidr) = cidrs.iter().find(|cidr| !families.contains(&cidr.family())) {
+    if let Some(cidr) = cidrs.iter().find(|cidr| !families.contains(&Family::of(cidr.address()))) {
         let text = format!("expected networks of {FAMILIES} only, found `{cidr}`");
         values.refuse(&key, &text);
     }

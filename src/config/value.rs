@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::cidr::Cidr;
 use crate::proxy::Authority;
-use crate::redirect::{Cidr, Interface, PortRange};
+use crate::redirect::{Interface, PortRange};
 use crate::trace::tenant::{MAX_LENGTH, TenantId};
 
 /// The most items of a list, and the most entries of a map.

@@ -19,9 +19,11 @@ mod verify;
 
 pub use fault::Fault;
 pub use install::{Backend, apply, remove};
-pub use parts::{Cidr, Family, Interface, PortRange};
+pub use parts::{Family, Interface, PortRange};
 pub use programs::Prefix;
 pub use verify::verify;
+
+use crate::cidr::Cidr;
 
 /// What is redirected, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]

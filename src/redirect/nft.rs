@@ -2,8 +2,9 @@
 //!
 //! One table of both families, which is ours as a whole: it is replaced and deleted, never edited.
 
-use super::parts::{Cidr, Family};
+use super::parts::Family;
 use super::rules::{ChainName, Hook, Jump, Match, Rule, Rules, Table, Target};
+use crate::cidr::Cidr;
 
 /// The table, as nft names it.
 pub(super) const TABLE: &str = "inet spandrel";
@@ -116,12 +117,13 @@ fn match_text(m: &Match) -> String {
 }
 
 fn address_text(cidr: Cidr, side: &str, not: &str) -> String {
-    let header = match cidr.family() {
+    let family = Family::of(cidr.address());
+    let header = match family {
         Family::V4 => "ip",
         Family::V6 => "ip6",
     };
     match cidr.as_host() {
-        _ if cidr.is_everything() => format!("meta nfproto {}", cidr.family().name()),
+        _ if cidr.is_everything() => format!("meta nfproto {}", family.name()),
         Some(address) => format!("{header} {side} {not}{address}"),
         None => format!("{header} {side} {not}{cidr}"),
     }

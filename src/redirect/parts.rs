@@ -1,10 +1,9 @@
-//! The parts that rules are made of: families, networks, ports and interfaces.
+//! The parts that rules are made of, beside networks: families, ports and interfaces.
 //!
-//! Everything that gets into the text of a rule is one of these or a number, so that no setting can
+//! Everything that gets into the text of a rule is one of these, a network or a number, so that no setting can
 //! carry anything else into it.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// The longest name of an interface, in bytes (IFNAMSIZ less its end).
 const MAX_INTERFACE: usize = 15;
@@ -43,88 +42,6 @@ impl Family {
         match address {
             IpAddr::V4(_) => Self::V4,
             IpAddr::V6(_) => Self::V6,
-        }
-    }
-}
-
-/// A network: an address and how many of its bits count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    address: IpAddr,
-    prefix: u8,
-}
-
-impl Cidr {
-    /// The loopback addresses of IPv4.
-    pub const LOOPBACK_V4: Self =
-        Self { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 };
-    /// The loopback address of IPv6.
-    pub const LOOPBACK_V6: Self = Self { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 };
-
-    /// The one address.
-    #[must_use]
-    pub const fn host(address: IpAddr) -> Self {
-        let prefix = match address {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        Self { address, prefix }
-    }
-
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or an address alone. Bits behind the prefix are cleared,
-    /// as the system does. IPv4 addresses in the form of IPv6 are none.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(number(prefix, 128)?)),
-            None => (text, None),
-        };
-        let Self { address, prefix: longest } = Self::host(address.parse().ok()?);
-        let prefix = prefix.map_or(Some(longest), |prefix| u8::try_from(prefix).ok())?;
-        let is_mapped = matches!(address, IpAddr::V6(a) if a.to_ipv4_mapped().is_some());
-        (prefix <= longest && !is_mapped).then(|| Self { address: masked(address, prefix), prefix })
-    }
-
-    /// The family of its addresses.
-    #[must_use]
-    pub const fn family(self) -> Family {
-        Family::of(self.address)
-    }
-
-    /// Whether it is every address of its family.
-    #[must_use]
-    pub const fn is_everything(self) -> bool {
-        self.prefix == 0
-    }
-
-    /// Whether an address is in it.
-    #[must_use]
-    pub fn contains(self, address: IpAddr) -> bool {
-        Family::of(address) == self.family() && masked(address, self.prefix) == self.address
-    }
-
-    /// Whether it is a single address.
-    pub(super) fn as_host(self) -> Option<IpAddr> {
-        (self == Self::host(self.address)).then_some(self.address)
-    }
-}
-
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(a) => {
-            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
-            IpAddr::V4(Ipv4Addr::from_bits(a.to_bits() & mask))
-        }
-        IpAddr::V6(a) => {
-            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
-            IpAddr::V6(Ipv6Addr::from_bits(a.to_bits() & mask))
         }
     }
 }
@@ -219,37 +136,6 @@ pub(super) fn number(text: &str, max: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn networks_are_read_masked_and_written() {
-        for (text, written) in [
-            ("10.1.2.3/8", "10.0.0.0/8"),
-            ("10.1.2.3", "10.1.2.3/32"),
-            ("0.0.0.0/0", "0.0.0.0/0"),
-            ("2001:DB8:0::1/32", "2001:db8::/32"),
-            ("::1", "::1/128"),
-            ("::/0", "::/0"),
-        ] {
-            assert_eq!(Cidr::parse(text).map(|c| c.to_string()).as_deref(), Some(written));
-        }
-        for text in [
-            "",
-            "/8",
-            "10.0.0.0/",
-            "10.0.0.0/33",
-            "10.0.0/8",
-            "::/129",
-            "10.0.0.0/+8",
-            "10.0.0.0/8/8",
-            "::ffff:10.0.0.1",
-            "::ffff:10.0.0.0/104",
-            "fe80::1%eth0",
-            "10.0.0.0/255.0.0.0",
-            "a",
-        ] {
-            assert_eq!(Cidr::parse(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn ports_are_one_or_a_range_that_does_not_run_backwards() {

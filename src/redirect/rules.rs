@@ -5,8 +5,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::parts::{Cidr, Family, Interface, PortRange};
+use super::parts::{Family, Interface, PortRange};
 use super::{Config, Inbound, Lists, Method, Outbound};
+use crate::cidr::Cidr;
 
 /// The port of names, which are asked for by UDP and, rarely, TCP.
 const DNS: PortRange = PortRange::one(53);
@@ -110,7 +111,7 @@ impl Rule {
     pub(super) fn family(&self) -> Option<Family> {
         self.matches.iter().find_map(|m| match m {
             Match::Source(cidr) | Match::Destination(cidr) | Match::NotDestination(cidr) => {
-                Some(cidr.family())
+                Some(Family::of(cidr.address()))
             }
             _ => None,
         })
