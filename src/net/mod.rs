@@ -68,6 +68,11 @@ pub fn bind_as(address: SocketAddr, taking: Taking) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// An address of IPv4 as such, though a socket of IPv6 tells it.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// Whether the system has no descriptors or memory left (EMFILE, ENFILE, ENOBUFS, ENOMEM), so that
 /// trying again at once would only spin.
 #[must_use]

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use super::canonical;
 use crate::direction::Direction;
 
 /// How many tables there are, so that workers seldom want the same.
@@ -78,11 +79,6 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.all.shard(self.ends).remove(&self.ends);
     }
-}
-
-/// An address of IPv4 as such, though a socket of IPv6 tells it.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 use super::own::{OwnSockets, Purpose, Registered};
-use super::sockopt;
+use super::{canonical, sockopt};
 
 /// Where spandrel's connections to the application come from: no other program uses this address.
 const SPARED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6));
@@ -151,10 +151,6 @@ fn borrowed_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let next = NEXT.fetch_add(1, Ordering::Relaxed);
     BORROWED_PORTS.start + next % (BORROWED_PORTS.end - BORROWED_PORTS.start)
-}
-
-fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What the kernel has measured of a TCP connection: its round-trip time, and what was lost.
 //!
-//! No crate of ours offers `TCP_INFO` without unsafe code, so the one call is made here. The
-//! kernel only ever appends to its record; what an old one does not have is not read.
+//! The kernel only ever appends to its record; what an old one does not have is not read.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::Duration;
+
+use super::sockopt;
 
 /// What the kernel has measured of a connection since it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,7 @@ const TOTAL_RETRANS: usize = 100;
 #[must_use]
 pub fn of(stream: &impl AsFd) -> Option<TcpInfo> {
     let mut record = [0; LENGTH];
-    let length = read(stream.as_fd(), &mut record).ok()?;
-    parse(record.get(..length)?)
+    parse(sockopt::tcp_info(stream, &mut record).ok()?)
 }
 
 /// Reads the start of a record, which may be shorter than what we know of it.
@@ -40,28 +39,6 @@ fn parse(record: &[u8]) -> Option<TcpInfo> {
     };
     let rtt = Duration::from_micros(u64::from(number(RTT)?));
     Some(TcpInfo { rtt, retransmits: number(TOTAL_RETRANS)? })
-}
-
-/// Fills `record` as far as the kernel has something to fill in, and gives how far that is.
-#[expect(unsafe_code, reason = "no crate of ours asks for TCP_INFO safely")]
-fn read(socket: BorrowedFd<'_>, record: &mut [u8; LENGTH]) -> io::Result<usize> {
-    let mut length = libc::socklen_t::try_from(LENGTH).map_err(io::Error::other)?;
-    // SAFETY: the descriptor is borrowed, so it is open for the whole call; `record` is `length`
-    // bytes of writable memory, and the kernel writes no more than that many, of any value; both
-    // pointers are to locals that outlive the call.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            record.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(usize::try_from(length).map_or(LENGTH, |length| length.min(LENGTH)))
 }
 
 #[cfg(test)]
