@@ -234,8 +234,8 @@ pub struct RunArgs {
     /// Where the application listens, such as 127.0.0.1:8080; a port alone means this machine.
     #[arg(long, value_name = "ADDR")]
     pub app: Option<String>,
-    /// Where spandrel listens for the application's own calls, which must be told to use it as
-    /// their HTTP proxy [default: nowhere].
+    /// Where spandrel listens for the application's own calls; where rules do not redirect them,
+    /// the application must use this address as its HTTP proxy [default: nowhere].
     #[arg(long, value_name = "ADDR")]
     pub outbound: Option<String>,
     /// The name of the application in traces.
