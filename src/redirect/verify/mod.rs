@@ -223,6 +223,11 @@ impl Proof<'_> {
                 let what = format!(
                     "a connection of spandrel from a caller's address ({ip}) to the application"
                 );
+                // The application's answer goes nowhere, so that no rule can lead it back.
+                if !probe::is_routed(ip) {
+                    self.unproven(&format!("{what}: there is no route to {ip}"));
+                    return Ok(());
+                }
                 (From::Marked(ip, self.config.mark), what)
             }
         };

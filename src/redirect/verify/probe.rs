@@ -2,7 +2,7 @@
 //! arrives.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::redirect::Family;
 const MOST_TIME: Duration = Duration::from_secs(2);
 /// How many connections of others are passed over.
 const MOST_STRANGERS: usize = 64;
+/// A port that nothing is sent to.
+const DISCARD: u16 = 9;
 
 /// Who makes a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +103,16 @@ pub(super) fn listen(family: Family, ip: Option<IpAddr>, port: u16) -> io::Resul
     socket.bind(&address.into())?;
     socket.listen(16)?;
     Ok(socket.into())
+}
+
+/// Whether there is a way to an address. Nothing is sent for that.
+pub(super) fn is_routed(ip: IpAddr) -> bool {
+    let any = match Family::of(ip) {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let socket = UdpSocket::bind((any, 0));
+    socket.and_then(|socket| socket.connect((ip, DISCARD))).is_ok()
 }
 
 /// Makes the connection, and looks for where it arrives.
