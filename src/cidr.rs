@@ -50,7 +50,7 @@ impl Cidr {
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let network = Self::around(address, prefix.unwrap_or(Self::host(address).prefix))?;
+        let network = Self::around(address, prefix.unwrap_or_else(|| Self::host(address).prefix))?;
         (network.address == address).then_some(network)
     }
 

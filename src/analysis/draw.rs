@@ -60,21 +60,25 @@ fn joined(lines: &[String], between: &str, escape: fn(&str) -> String) -> String
 fn lines_of(service: &Service) -> Vec<String> {
     let mut lines = vec![words::name(&service.name)];
     if service.requests > 0 {
-        lines.push(words::count(service.requests, "request"));
+        lines.push(words::count(service.requests, thing(service.p99, "request")));
         lines.extend(measured(service.requests, service.errors, service.p50, service.p99));
     }
     lines
 }
 
 fn lines_of_call(edge: &Edge) -> Vec<String> {
-    let mut lines = vec![words::count(edge.calls, "call")];
+    let mut lines = vec![words::count(edge.calls, thing(edge.p99, "call"))];
     lines.extend(measured(edge.calls, edge.errors, edge.p50, edge.p99));
     lines
 }
 
+/// What is counted: where nothing has a duration, there are connections only.
+const fn thing(p99: u64, request: &'static str) -> &'static str {
+    if p99 > 0 { request } else { "connection" }
+}
+
 fn measured(all: u64, errors: u64, p50: u64, p99: u64) -> impl Iterator<Item = String> {
     let failed = (errors > 0).then(|| format!("{} errors", words::share(errors, all)));
-    // Connections have no times.
     let times = || format!("p50 {}, p99 {}", words::duration(p50), words::duration(p99));
     failed.into_iter().chain((p99 > 0).then(times))
 }
@@ -107,6 +111,14 @@ mod tests {
         let mut graph = Builder::default();
         graph.add(&trace(text).facts());
         graph.finish()
+    }
+
+    #[test]
+    fn connections_are_drawn_without_times() {
+        let graph = graph("shop client 0..7200000 connection peer=db:5432 TCP");
+        let expected = "flowchart LR\n    s0([\"db:5432\"])\n    s1[\"shop\"]\n    \
+                        s1 -->|\"1 connection\"| s0\n";
+        assert_eq!(graph.mermaid(), expected);
     }
 
     const SHOP: &str = "gateway server 0..100

@@ -425,3 +425,40 @@ async fn a_trace_is_given_as_jaeger_gives_it() {
         assert_eq!(span["traceId"], TRACE, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_is_told_as_one_and_leads_to_whom_it_went() {
+    let backend = Backend::start();
+    let number = |key: &str, value| {
+        let value = Some(AnyValue { value: Some(any_value::Value::IntValue(value)) });
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    };
+    let mut request_span = span(1, 1, "GET");
+    request_span.attributes = vec![text("http.request.method", "GET")];
+    let hours = request_span.start_time_unix_nano + 7_200_000_000_000;
+    let connection = Span { end_time_unix_nano: hours, ..span(0xaa, 1, "TLS") };
+    let out = [text("server.address", "db.example"), number("server.port", 5432)];
+    let common = [text("network.transport", "tcp"), number("spandrel.tunnel.request.size", 7)];
+    let connection = Span { kind: 3, attributes: [out, common].concat(), ..connection };
+    let sent = request("shop", vec![request_span, connection]);
+    backend.post("/v1/traces", PROTOBUF, sent.encode_to_vec()).await;
+
+    let trace = backend.get(&format!("/api/traces/{TRACE}")).await.json();
+    let verdict = &trace["verdict"];
+    let headline = verdict["headline"].as_str().unwrap();
+    assert!(
+        headline.starts_with("shop had a connection to db.example:5432 open for 2 h"),
+        "{trace}"
+    );
+    assert_eq!((&verdict["is_bottleneck"], &verdict["notes"]), (&json!(false), &json!([])));
+    assert_eq!((&trace["spans"][0]["curl"], &trace["missing_parents"]), (&json!(null), &json!(0)));
+
+    let graph = backend.get("/api/graph").await.json();
+    let edge = &graph["edges"][0];
+    assert_eq!((&edge["to"], &edge["calls"]), (&json!("db.example:5432"), &json!(1)), "{graph}");
+    assert_eq!(edge["p99_us"], 0.0);
+    let shop = graph["services"].as_array().unwrap().iter().find(|s| s["name"] == "shop");
+    assert_eq!(shop.unwrap()["p99_us"], 10_000.0, "{graph}");
+    let tenants = backend.get("/api/tenants").await.json();
+    assert_eq!(tenants["tenants"][0]["requests"], 1, "{tenants}");
+}

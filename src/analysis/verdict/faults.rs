@@ -108,7 +108,11 @@ fn skews(look: &Look<'_>) -> impl Iterator<Item = Note> {
 fn missing(look: &Look<'_>) -> Option<Note> {
     let nodes = look.tree.nodes.iter().enumerate();
     let spans: Vec<usize> = nodes.filter(|(_, n)| n.is_orphan).map(|(span, _)| span).collect();
+    let is_part = |span: &usize| look.facts.get(*span).is_some_and(|f| f.is_part);
     let text = match look.tree.missing_parents {
+        _ if spans.iter().all(is_part) => {
+            "it goes on: what tells of the whole comes when it ends".to_owned()
+        }
         1 => "1 span that others name as their parent is not here: it was not recorded, or has \
               not arrived yet"
             .to_owned(),

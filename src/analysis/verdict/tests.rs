@@ -322,6 +322,9 @@ fn a_connection_is_judged_by_how_it_ended_and_not_by_how_long_it_was_open() {
         assert_eq!(verdict.headline, headline);
         assert!(verdict.is_stream && !verdict.is_bottleneck, "{headline}");
         assert!(verdict.notes.iter().all(|n| n.kind != NoteKind::Untraced), "{headline}");
+        let lacks = verdict.notes.iter().filter(|n| n.kind == NoteKind::Missing);
+        assert!(lacks.clone().all(|n| n.text.starts_with("it goes on: ")), "{headline}");
+        assert_eq!(lacks.count(), usize::from(line.contains("part")), "{headline}");
     }
     let request = judged(&trace("shop client 0..3000 peer=db:5432 GET")).expect("it takes time");
     assert!(request.is_bottleneck, "a request is waited for: {}", request.headline);

@@ -11,7 +11,6 @@ const LEAST_SCALE = 0.8;
 const MOST_SCALE = 1.2;
 const WIDTHS = { least: 1.5, most: 6 };
 const FEW_ERRORS = 0.05;
-const CONNECTIONS = "connections";
 const LABEL = { font: "12px", strong: "600 12px", height: 32, padding: 5 };
 
 /** The drawing. */
@@ -74,12 +73,10 @@ function failing(edge) {
 
 function says(edge) {
   return [
-    many(edge.calls, "call"),
+    many(edge.calls, isTimed(edge) ? "call" : "connection"),
     rate(edge.rate),
     `${share(edge.error_share)} errors`,
-    ...(isTimed(edge)
-      ? [`p50 ${duration(edge.p50_us)}`, `p99 ${duration(edge.p99_us)}`]
-      : [CONNECTIONS]),
+    ...(isTimed(edge) ? [`p50 ${duration(edge.p50_us)}`, `p99 ${duration(edge.p99_us)}`] : []),
   ];
 }
 
@@ -92,7 +89,7 @@ function labelTexts(edge) {
   return [
     `${count(edge.calls)} ×`,
     edge.errors ? ` ✕ ${share(edge.error_share)}` : "",
-    isTimed(edge) ? `${duration(edge.p50_us)} / ${duration(edge.p99_us)}` : CONNECTIONS,
+    isTimed(edge) ? `${duration(edge.p50_us)} / ${duration(edge.p99_us)}` : "connections",
   ];
 }
 
@@ -131,7 +128,7 @@ function node(service, links) {
   const failed = isFailing ? `✕ ${share(part)}` : "";
   const numbers = service.is_traced
     ? [
-        many(service.requests, "request"),
+        many(service.requests, isTimed(service) || !service.requests ? "request" : "connection"),
         [failed, times].filter(Boolean).join(" · "),
       ]
     : [many(service.requests, "call"), "seen by its callers only"];
