@@ -171,7 +171,7 @@ impl InFlight {
         for (at, worker) in self.own_first() {
             let mut table = worker.table();
             table.forget_ghosts(now);
-            table.add_holders(at, keys, &mut holders, &mut candidates);
+            table.add_holders((at, now), keys, &mut holders, &mut candidates);
         }
         let is_held_alone = |at: usize| holders.get(at) == Some(&1);
         candidates.retain(|one| (0..keys.len()).any(|at| is_held_alone(at) && one.holds(at)));

@@ -19,8 +19,12 @@ use crate::trace::{TraceContext, TraceId};
 /// The keys of a request that was answered are free at once. What an application does after its
 /// answer is the exception; that a caller makes one call after the other with one key is not.
 pub(super) const GHOST_TIME: Duration = Duration::from_secs(60);
-/// The most such requests that one worker remembers; beyond, the oldest are forgotten.
+/// The most such requests that one worker remembers; beyond, the oldest are forgotten, and of
+/// their keys only so much is kept as it takes not to be wrong.
 pub(super) const MAX_GHOSTS: usize = 1024;
+/// The places for keys of ghosts that were forgotten before their time. Keys that share a place
+/// are taken for each other, so that the more are forgotten the fewer calls are joined.
+const MAX_DOUBTS: usize = 4096;
 
 /// The requests of one worker.
 #[derive(Debug, Default)]
@@ -35,6 +39,9 @@ pub(super) struct Table {
     ghosts: VecDeque<(Instant, usize)>,
     /// When the last request ended that way, with keys or without.
     last_abandoned: Option<Instant>,
+    /// When a ghost was last forgotten before its time that held a key of this place: since when
+    /// it was one. Empty until that happens.
+    doubts: Vec<Option<Instant>>,
 }
 
 /// What is known of the requests of one trace.
@@ -161,8 +168,27 @@ impl Table {
                 return;
             }
             self.ghosts.pop_front();
+            if !is_over {
+                self.doubt(at, since);
+            }
             self.release(at);
         }
+    }
+
+    /// Keeps of a ghost that some keys are in doubt.
+    fn doubt(&mut self, at: usize, since: Instant) {
+        self.doubts.resize(MAX_DOUBTS, None);
+        for key in self.slots.get(at).into_iter().flat_map(|slot| &slot.keys) {
+            if let Some(place) = self.doubts.get_mut(place(*key)) {
+                *place = Some(since);
+            }
+        }
+    }
+
+    /// Whether a ghost that was forgotten may have held this key, and still be worked on.
+    fn is_doubted(&self, key: Key, now: Instant) -> bool {
+        let since = self.doubts.get(place(key)).copied().flatten();
+        since.is_some_and(|since| now.saturating_duration_since(since) < GHOST_TIME)
     }
 
     /// What is known of the requests of a trace.
@@ -188,12 +214,13 @@ impl Table {
     /// Adds how many hold each of these keys, and those that hold one alone.
     pub(super) fn add_holders(
         &self,
-        table: usize,
+        (table, now): (usize, Instant),
         keys: &[Key],
         counts: &mut [usize],
         candidates: &mut Vec<Candidate>,
     ) {
         for (key, count) in keys.iter().zip(counts) {
+            *count += usize::from(self.is_doubted(*key, now));
             let Some(holders) = self.keys.get(key) else { continue };
             *count += holders.count;
             let Some(slot) = holders.sole() else { continue };
@@ -237,4 +264,10 @@ impl Table {
     pub(super) fn sizes(&self) -> [usize; 4] {
         [self.slots.len() - self.free.len(), self.keys.len(), self.traces.len(), self.ghosts.len()]
     }
+}
+
+/// Where among the doubts a key is.
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are as good as any")]
+const fn place(key: Key) -> usize {
+    key.0 as usize % MAX_DOUBTS
 }

@@ -157,7 +157,7 @@ fn the_keys_of_an_abandoned_request_stay_taken_for_a_while() {
 }
 
 #[test]
-fn the_oldest_of_too_many_ghosts_is_forgotten() {
+fn the_oldest_of_too_many_ghosts_is_forgotten_but_for_its_keys() {
     let [one, _] = workers();
     let keys: Vec<Key> = (0..=MAX_GHOSTS).map(|n| one.key(0, &n.to_be_bytes())).collect();
     for key in &keys {
@@ -166,8 +166,26 @@ fn the_oldest_of_too_many_ghosts_is_forgotten() {
     let sizes = one.own().unwrap().table().sizes();
     assert_eq!(sizes, [MAX_GHOSTS, MAX_GHOSTS, 0, MAX_GHOSTS]);
     let _again = [&keys[0], &keys[1]].map(|key| one.enter(&with_keys(context(2), &[*key])));
-    assert!(joined(one.holder(&keys[..1])).is_some());
-    assert_eq!(one.holder(&keys[1..2]), Holder::Several);
+    let (now, both) = (Instant::now(), [&keys[..1], &keys[1..2]]);
+    for key in both {
+        assert_eq!(one.holder_at(key, now), Holder::Several, "its key is in doubt all the same");
+    }
+    for key in both {
+        assert!(joined(one.holder_at(key, now + GHOST_TIME)).is_some());
+    }
+}
+
+#[test]
+fn of_a_storm_of_ghosts_nothing_is_joined_to_the_second_try() {
+    let [one, _] = workers();
+    let keys: Vec<Key> = (0..8 * MAX_GHOSTS).map(|n| one.key(0, &n.to_be_bytes())).collect();
+    for key in &keys {
+        one.enter(&with_keys(context(1), &[*key])).abandon();
+    }
+    for key in &keys {
+        let _again = one.enter(&with_keys(context(2), &[*key]));
+        assert_eq!(one.holder(&[*key]), Holder::Several);
+    }
 }
 
 #[test]
