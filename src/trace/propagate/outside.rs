@@ -2,38 +2,32 @@
 //!
 //! What leaves the trust zone goes without them, whoever wrote them and in whatever format.
 //! `x-request-id` and its like are not here: they belong to the application, and services outside
-//! may be asked for by them.
+//! may be asked for by them. What calls are joined by is known from [`Format`], and never leaves.
 
-/// Names of context and baggage in every known format, in lower case and sorted.
-const NAMES: [&str; 28] = [
-    "b3",
+use super::known::Format;
+
+/// Names of context and baggage beside those that [`Format`] knows, in lower case and sorted.
+const NAMES: [&str; 20] = [
     "baggage",
     "correlation-context",
     "elastic-apm-traceparent",
     "grpc-tags-bin",
-    "grpc-trace-bin",
     "jaeger-baggage",
     "jaeger-debug-id",
     "newrelic",
-    "sw8",
     "sw8-correlation",
     "sw8-x",
     "traceparent",
     "tracestate",
-    "uber-trace-id",
-    "x-amzn-trace-id",
-    "x-cloud-trace-context",
     "x-datadog-origin",
     "x-datadog-parent-id",
     "x-datadog-sampling-priority",
     "x-datadog-tags",
-    "x-datadog-trace-id",
     "x-dynatrace",
     "x-honeycomb-trace",
     "x-instana-l",
     "x-instana-s",
     "x-instana-t",
-    "x-ot-span-context",
 ];
 
 /// How the names begin that carry one entry each.
@@ -45,7 +39,8 @@ const LONGEST: usize = "x-datadog-sampling-priority".len();
 /// Whether the header `name`, in any case, carries context or baggage in a known format.
 #[must_use]
 pub fn is_context(name: &[u8]) -> bool {
-    PREFIXES.iter().any(|prefix| begins_with(name, prefix))
+    Format::of_header(name).is_some()
+        || PREFIXES.iter().any(|prefix| begins_with(name, prefix))
         || name.len() <= LONGEST && NAMES.iter().any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
 }
 
@@ -55,7 +50,6 @@ fn begins_with(name: &[u8], prefix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::known::Format;
     use super::*;
 
     #[test]
