@@ -304,6 +304,42 @@ async fn keys_that_point_to_different_requests_join_nothing() {
 }
 
 #[tokio::test]
+async fn a_request_that_brought_a_header_twice_holds_both_of_its_values() {
+    let scene = Scene::set(&[("workers", "2")]).await;
+    let [one, two] = [TRACE, OTHER_TRACE].map(|trace| format!("b3: {trace}-{PARENT}-1\r\n"));
+    let twice = format!("x-request-id: 1\r\nX-Request-ID: 2\r\n{one}{two}");
+    let doubled = scene.request("/doubled", &twice).await;
+    let single = scene.request("/single", &format!("x-request-id: 1\r\n{one}")).await;
+    // Which of them an application goes on with nobody knows.
+    scene.call("/id", "x-request-id: 1\r\n").await.answer().await;
+    scene.call("/b3", &one).await.answer().await;
+    assert_eq!(scene.results(), [("ambiguous", 2)]);
+    scene.call("/other-id", "x-request-id: 2\r\n").await.answer().await;
+    scene.call("/other-b3", &two).await.answer().await;
+    doubled.answer().await;
+    single.answer().await;
+    let spans = scene.spans().await;
+    spans.check_alone("/id");
+    spans.check_alone("/b3");
+    spans.check_joined("/doubled", "/other-id", "key", "x-request-id");
+    spans.check_joined("/doubled", "/other-b3", "context", "");
+}
+
+#[tokio::test]
+async fn a_value_that_stands_for_none_joins_nothing() {
+    let scene = Scene::set(&[]).await;
+    for value in ["undefined", "NULL", "-", "0", "00000000-0000-0000-0000-000000000000"] {
+        let line = format!("x-request-id: {value}\r\n");
+        let request = scene.request("/in", &line).await;
+        let call = scene.call("/out", &line).await;
+        assert_eq!(call.value("x-request-id").as_deref(), Some(value), "it passes as it is");
+        call.answer().await;
+        request.answer().await;
+    }
+    assert_eq!(scene.results(), [("unknown", 5)]);
+}
+
+#[tokio::test]
 async fn after_a_hang_up_a_second_try_with_the_same_key_is_ambiguous() {
     let scene = Scene::set(&[]).await;
     let given_up = scene.request("/given-up", "x-request-id: same\r\n").await;
@@ -450,7 +486,7 @@ async fn what_is_no_key_joins_nothing() {
 async fn the_tracestate_of_the_request_goes_on_with_the_call() {
     let scene = Scene::set(&[]).await;
     let parent = format!("traceparent: 00-{TRACE}-{PARENT}-01\r\n");
-    let lines = format!("{parent}tracestate: a=1\r\nTracestate: b=2\r\nx-request-id: 1\r\n");
+    let lines = format!("{parent}tracestate: a=1,,\r\nTracestate: ,\t b=2\r\nx-request-id: 1\r\n");
     let request = scene.request("/in", &lines).await;
     for (path, own) in [("/none", ""), ("/own", "TraceState: own=3\r\ntracestate: x=4\r\n")] {
         let call = scene.call(path, &format!("x-request-id: 1\r\n{own}")).await;
@@ -499,7 +535,7 @@ async fn at_a_ratio_a_call_shares_the_fate_of_its_request() {
     let scene = Scene::set(&settings).await;
     const REQUESTS: usize = 60;
     for n in 0..REQUESTS {
-        let lines = format!("x-request-id: {n}\r\n");
+        let lines = format!("x-request-id: r{n}\r\n");
         let request = scene.request(&format!("/in/{n}"), &lines).await;
         scene.call(&format!("/out/{n}"), &lines).await.answer().await;
         request.answer().await;

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use crate::support::app::{Stage, TestApp};
 use crate::support::collector::{Collector, Span};
 use crate::support::http2::{self, H2Origin};
-use crate::support::peer::{Origin, Peer, show};
+use crate::support::peer::{Origin, Peer, show, values};
 use crate::support::soon;
 
 /// A zone that the addresses of the tests are not in.
@@ -144,6 +144,44 @@ async fn nothing_is_added_for_a_stranger() {
     let span = stage.span().await;
     assert_eq!(span.attribute("spandrel.tenant.id"), "public");
     assert_eq!(span.attribute("spandrel.context.withheld"), "true");
+}
+
+#[tokio::test]
+async fn a_call_to_a_stranger_is_joined_and_tells_nothing_of_it() {
+    let joined_by = "x-request-id: 7\r\n";
+    let context = format!("traceparent: 00-{TRACE}-{PARENT}-01\r\ntracestate: a=1\r\n");
+    for (settings, is_inside) in [(&[ELSEWHERE][..], false), (&[], true)] {
+        let (stage, other) = (Stage::set(settings).await, Origin::start().await);
+        let (mut caller, mut client) = (stage.client().await, stage.outbound_client().await);
+        let brought = format!("{context}{joined_by}x-tenant-id: acme\r\n");
+        caller.send(format!("GET /in HTTP/1.1\r\nHost: h\r\n{brought}\r\n")).await;
+        let mut server = stage.origin.accept().await;
+        server.head().await;
+        let target = other.address;
+        let head = format!("Host: {target}\r\n{joined_by}\r\n");
+        client.send(format!("GET http://{target}/ HTTP/1.1\r\n{head}")).await;
+        let mut stranger = other.accept().await;
+        let seen = stranger.head().await;
+        if is_inside {
+            for name in ["traceparent", "tracestate", "x-tenant-id"] {
+                assert_eq!(values(&seen, name).len(), 1, "{name}: {}", show(&seen));
+            }
+        } else {
+            assert_eq!(show(&seen), show(format!("GET / HTTP/1.1\r\n{head}").as_bytes()));
+        }
+        for (peer, from) in [(&mut stranger, &mut client), (&mut server, &mut caller)] {
+            peer.send(OK).await;
+            from.expect(OK).await;
+        }
+        drop((caller, client));
+        let spans = stage.spans().await;
+        let of = |kind: &str| spans.iter().find(|s| s.kind == kind).expect("a span of this kind");
+        let (request, call) = (of("SERVER"), of("CLIENT"));
+        assert_eq!((&call.trace_id, &call.parent), (&request.trace_id, &request.span_id));
+        let told = ["spandrel.join", "spandrel.tenant.id", "spandrel.context.withheld"];
+        let withheld = if is_inside { "" } else { "true" };
+        assert_eq!(told.map(|key| call.attribute(key)), ["key", "acme", withheld]);
+    }
 }
 
 #[tokio::test]

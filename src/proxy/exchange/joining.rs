@@ -12,8 +12,8 @@ use crate::doctor::{Join, Missed};
 use crate::proxy::Tracing;
 use crate::proxy::connection::Conn;
 use crate::proxy::inflight::{Cause, Holder, Inbound, Joined, Key, MAX_KEYS};
-use crate::trace::propagate::carried::{Carried, MAX_JOIN_KEYS};
-use crate::trace::propagate::known::{Format, Malformed, TraceKey};
+use crate::trace::propagate::carried::{self, Carried, MAX_JOIN_KEYS};
+use crate::trace::propagate::known::{Format, Malformed, TraceKey, trace_key};
 use crate::trace::propagate::{Extracted, State, TRACEPARENT, TRACESTATE, traceparent, tracestate};
 use crate::trace::semconv::{Request, http};
 use crate::trace::tenant::TenantId;
@@ -35,6 +35,8 @@ pub(super) struct Keys {
     /// For each key the header that it comes from; `None` for a context.
     sources: [Option<u8>; MAX_KEYS],
     count: usize,
+    /// All of them, where a request has more because headers came more than once.
+    all: Vec<Key>,
 }
 
 /// What an outbound call is joined to, and how.
@@ -76,7 +78,7 @@ impl Exchange {
         let travelling = verdict.recorded.or(verdict.extracted.parent);
         let mut trace_state = Vec::new();
         if verdict.extracted.state == State::Valid && !keys.as_slice().is_empty() {
-            tracestate::join(request.headers.values(TRACESTATE), &mut trace_state);
+            tracestate::join_members(request.headers.values(TRACESTATE), &mut trace_state);
         }
         let inbound = Inbound {
             context: travelling.or(verdict.dropped),
@@ -127,10 +129,33 @@ impl Found {
 }
 
 impl Keys {
-    const NONE: Self = Self { keys: [Key::NONE; MAX_KEYS], sources: [None; MAX_KEYS], count: 0 };
+    const NONE: Self =
+        Self { keys: [Key::NONE; MAX_KEYS], sources: [None; MAX_KEYS], count: 0, all: Vec::new() };
 
     pub(super) fn as_slice(&self) -> &[Key] {
-        self.keys.get(..self.count).unwrap_or_default()
+        let few = self.keys.get(..self.count).unwrap_or_default();
+        if self.all.is_empty() { few } else { &self.all }
+    }
+
+    /// Adds what a request brought in headers that came more than once. The application may go on
+    /// with any of the values: if they were not held, its calls could pass for those of another
+    /// request that holds one.
+    fn add_repeated<H: Headers>(&mut self, conn: &Conn, headers: &H, carried: &Carried<'_>) {
+        let in_flight = &conn.worker.in_flight;
+        let names = &conn.worker.config.tracing.propagation.join_keys;
+        let mut all = self.as_slice().to_vec();
+        for (format, _) in carried.contexts().filter(|c| c.1 == Err(Malformed::Repeated)) {
+            let values = headers.values(format.header());
+            let read = values.filter_map(|value| trace_key(format, value).ok().flatten());
+            all.extend(read.map(|key| hashed(conn, key)));
+        }
+        for at in carried.repeated_keys() {
+            let (Some(name), Ok(kind)) = (names.get(at), u8::try_from(at)) else { continue };
+            let values = headers.values(name).filter_map(carried::key);
+            all.extend(values.map(|value| in_flight.key(HEADER + kind, value)));
+        }
+        all.truncate(conn.worker.config.limits.header_count);
+        self.all = all;
     }
 
     fn push(&mut self, key: Key, source: Option<u8>) {
@@ -164,7 +189,7 @@ pub(super) fn keys<H: Headers>(
     }
     let (worker, doctor) = (&conn.worker, &conn.worker.doctor);
     let is_joined_by = worker.has_outbound();
-    let mut is_conflict = false;
+    let (mut is_conflict, mut is_repeated) = (false, carried.repeated_keys().next().is_some());
     for (format, read) in carried.contexts() {
         doctor.saw(conn.direction, format);
         match read {
@@ -176,7 +201,10 @@ pub(super) fn keys<H: Headers>(
                 }
             }
             Ok(None) => {}
-            Err(reason) => doctor.saw_malformed(conn.direction, format, reason),
+            Err(reason) => {
+                is_repeated |= reason == Malformed::Repeated;
+                doctor.saw_malformed(conn.direction, format, reason);
+            }
         }
     }
     if is_conflict {
@@ -186,6 +214,9 @@ pub(super) fn keys<H: Headers>(
         if let Ok(at) = u8::try_from(at) {
             keys.push(worker.in_flight.key(HEADER + at, value), Some(at));
         }
+    }
+    if is_repeated && is_joined_by && conn.direction == Direction::Inbound {
+        keys.add_repeated(conn, headers, &carried);
     }
     keys
 }
@@ -245,7 +276,7 @@ pub(super) fn find(
             None => unjoined(),
         };
     }
-    if !is_asked_for(tracing) || keys.count == 0 {
+    if !is_asked_for(tracing) || keys.as_slice().is_empty() {
         return unjoined();
     }
     match in_flight.holder(keys.as_slice()) {

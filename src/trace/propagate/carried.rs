@@ -1,9 +1,11 @@
 //! What a message carries that may tell its trace: one look at its header lines.
 //!
-//! `traceparent` is not among it, which `extract` reads. A header that comes twice says nothing.
+//! `traceparent` is not among it, which `extract` reads. A header that comes twice says nothing
+//! certain: whoever reads it takes one of its values, or all.
 
 use super::super::Headers;
 use super::known::{Format, MAX_TEXT, Malformed, TraceKey, trace_key};
+use super::trim_ows;
 
 /// The most headers that can be named as keys.
 pub const MAX_JOIN_KEYS: usize = 8;
@@ -69,13 +71,31 @@ impl<'a> Carried<'a> {
         })
     }
 
-    /// The keys that are there: which of the names, and the value, of 1 to [`MAX_TEXT`] bytes.
+    /// The keys that are there: which of the names, and the value.
     pub fn keys(&self) -> impl Iterator<Item = (usize, &'a [u8])> {
         self.keys.into_iter().enumerate().filter_map(|(at, line)| match line {
-            Line::Once(value) if matches!(value.len(), 1..=MAX_TEXT) => Some((at, value)),
-            _ => None,
+            Line::Once(value) => Some((at, key(value)?)),
+            Line::Absent | Line::Repeated => None,
         })
     }
+
+    /// Which of the names came more than once.
+    pub fn repeated_keys(&self) -> impl Iterator<Item = usize> {
+        let keys = self.keys.into_iter().enumerate();
+        keys.filter_map(|(at, line)| matches!(line, Line::Repeated).then_some(at))
+    }
+}
+
+/// The value of a key without white space around it: 1 to [`MAX_TEXT`] bytes that tell one request
+/// from another, rather than that nobody has set them.
+#[must_use]
+pub fn key(value: &[u8]) -> Option<&[u8]> {
+    const STANDING_FOR_NONE: [&str; 6] = ["none", "null", "nil", "undefined", "unknown", "n/a"];
+    let value = trim_ows(value);
+    let is_none = |word: &&str| value.eq_ignore_ascii_case(word.as_bytes());
+    let is_blank = value.iter().all(|b| matches!(b, b'0' | b'-'));
+    let says = !is_blank && !STANDING_FOR_NONE.iter().any(|word| is_none(&word));
+    (says && value.len() <= MAX_TEXT).then_some(value)
 }
 
 #[cfg(test)]
@@ -98,20 +118,36 @@ mod tests {
         assert_eq!(keys(&[("x-request-id", &[b'x'; MAX_TEXT + 1])]), []);
         assert_eq!(keys(&[("x-request-id", b"a"), ("x-request-id", b"a")]), []);
         assert_eq!(keys(&[("x-correlation-id", b"a")]), []);
+        assert_eq!(keys(&[("x-request-id", b"\ta ")]), [(0, b"a".to_vec())]);
+    }
+
+    #[test]
+    fn a_value_that_stands_for_none_is_no_key() {
+        let nil = "00000000-0000-0000-0000-000000000000";
+        for value in ["", " ", "-", "0", nil, "None", "NULL", "nil", "undefined", "unknown", "N/A"]
+        {
+            assert_eq!(key(value.as_bytes()), None, "{value}");
+        }
+        for value in ["1", "0-1", "nulls", "non"] {
+            assert_eq!(key(value.as_bytes()), Some(value.as_bytes()));
+        }
     }
 
     #[test]
     fn a_context_header_can_be_named_as_a_key() {
-        assert_eq!(keys(&[("b3", b"0")]), [(1, b"0".to_vec())]);
+        assert_eq!(keys(&[("b3", b"d")]), [(1, b"d".to_vec())]);
     }
 
     #[test]
-    fn a_repeated_context_is_malformed() {
+    fn what_came_twice_is_told() {
         let lines = Lines(&[("b3", b"0"), ("B3", b"0"), ("sw8", b""), ("host", b"h")]);
         let found: Vec<_> = Carried::read(&lines, &[]).contexts().collect();
         let expected =
             [(Format::B3, Err(Malformed::Repeated)), (Format::SkyWalking, Err(Malformed::Length))];
         assert_eq!(found, expected);
+        let twice = Lines(&[("k", b"1"), ("K", b"1"), ("l", b"1")]);
+        let names = ["l".to_owned(), "k".to_owned()];
+        assert_eq!(Carried::read(&twice, &names).repeated_keys().collect::<Vec<_>>(), [1]);
         assert!(!Carried::read(&Lines(&[("host", b"h")]), &[]).is_any());
     }
 }

@@ -32,12 +32,22 @@ pub fn is_valid<'a>(lines: impl Iterator<Item = &'a [u8]>) -> bool {
 
 /// Appends the lines, joined as one list, to `out`.
 pub fn join<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    join_all(lines.map(trim_ows), out);
+}
+
+/// Appends the members of all lines as one list without white space or empty members between
+/// them, to `out`: what a valid list can take is then bounded by its members.
+pub fn join_members<'a>(lines: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
+    join_all(lines.flat_map(|line| line.split(|b| *b == b',')).map(trim_ows), out);
+}
+
+fn join_all<'a>(parts: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     let start = out.len();
-    for line in lines.map(trim_ows).filter(|line| !line.is_empty()) {
+    for part in parts.filter(|part| !part.is_empty()) {
         if out.len() > start {
             out.push(b',');
         }
-        out.extend_from_slice(line);
+        out.extend_from_slice(part);
     }
 }
 
@@ -129,5 +139,8 @@ mod tests {
         let mut out = Vec::new();
         join([&b" a=1 "[..], b"", b"b=2,c=3"].into_iter(), &mut out);
         assert_eq!(out, b"a=1,b=2,c=3");
+        out.clear();
+        join_members([&b" ,a= 1 ,\t,,"[..], b",", b" , b=2"].into_iter(), &mut out);
+        assert_eq!(out, b"a= 1,b=2");
     }
 }
