@@ -429,6 +429,31 @@ async fn a_library_that_goes_on_in_its_own_spans_is_joined_by_the_trace() {
 }
 
 #[tokio::test]
+async fn an_id_that_was_cut_to_64_bits_is_that_of_all_it_can_have_been() {
+    let scene = Scene::set(&[]).await;
+    let narrow = TRACE.get(16..).expect("32 digits");
+    let [wide, cut] = [TRACE, narrow].map(|trace| format!("b3: {trace}-{PARENT}-1\r\n"));
+    let decimal = u64::from_str_radix(narrow, 16).expect("digits");
+    let first = scene.request("/first", &wide).await;
+    scene.call("/cut", &format!("x-datadog-trace-id: {decimal}\r\n")).await.answer().await;
+    // The same trace, by a caller that cuts ids.
+    let second = scene.request("/second", &cut).await;
+    scene.call("/whose", &cut).await.answer().await;
+    scene.call("/whole", &wide).await.answer().await;
+    // What shares but the lower half is another trace.
+    let other = format!("b3: 1{}-{PARENT}-1\r\n", &TRACE[1..]);
+    scene.call("/other", &other).await.answer().await;
+    assert_eq!(scene.results(), [("ambiguous", 1), ("context", 2), ("unknown", 1)]);
+    first.answer().await;
+    second.answer().await;
+    let spans = scene.spans().await;
+    spans.check_alone("/whose");
+    spans.check_alone("/other");
+    spans.check_joined("/first", "/cut", "context", "");
+    spans.check_joined("/first", "/whole", "context", "");
+}
+
+#[tokio::test]
 async fn a_valid_traceparent_is_never_overruled() {
     let scene = Scene::set(&[]).await;
     let first = scene.request("/first", "x-request-id: 1\r\n").await;

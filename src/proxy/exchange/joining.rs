@@ -19,7 +19,7 @@ use crate::trace::semconv::{Request, http};
 use crate::trace::tenant::TenantId;
 use crate::trace::{Headers, TraceContext};
 
-const _: () = assert!(Format::ALL.len() + MAX_JOIN_KEYS <= MAX_KEYS, "every key has its place");
+const _: () = assert!(2 * Format::ALL.len() + MAX_JOIN_KEYS <= MAX_KEYS, "every key has its place");
 
 /// The kinds of keys: ids of 128 and of 64 bits, then texts by their format, then headers by
 /// their number.
@@ -147,14 +147,16 @@ impl Keys {
         for (format, _) in carried.contexts().filter(|c| c.1 == Err(Malformed::Repeated)) {
             let values = headers.values(format.header());
             let read = values.filter_map(|value| trace_key(format, value).ok().flatten());
-            all.extend(read.map(|key| hashed(conn, key)));
+            for key in read {
+                all.extend([Some(key), key.cut()].into_iter().flatten().map(|k| hashed(conn, k)));
+            }
         }
         for at in carried.repeated_keys() {
             let (Some(name), Ok(kind)) = (names.get(at), u8::try_from(at)) else { continue };
             let values = headers.values(name).filter_map(carried::key);
             all.extend(values.map(|value| in_flight.key(HEADER + kind, value)));
         }
-        all.truncate(conn.worker.config.limits.header_count);
+        all.truncate(2 * conn.worker.config.limits.header_count);
         self.all = all;
     }
 
@@ -196,7 +198,9 @@ pub(super) fn keys<H: Headers>(
             Ok(Some(key)) => {
                 let first = *first.get_or_insert(key);
                 is_conflict |= first.contradicts(key);
-                if is_joined_by {
+                // A call may carry the lower half of what its request brought.
+                let cut = key.cut().filter(|_| conn.direction == Direction::Inbound);
+                for key in [Some(key), cut].into_iter().flatten().filter(|_| is_joined_by) {
                     keys.push(hashed(conn, key), None);
                 }
             }
@@ -229,7 +233,10 @@ const fn is_asked_for(tracing: &Tracing) -> bool {
 fn hashed(conn: &Conn, key: TraceKey<'_>) -> Key {
     let in_flight = &conn.worker.in_flight;
     match key {
-        TraceKey::Id(id) => in_flight.key(ID, &id.to_be_bytes()),
+        TraceKey::Id(id) => match u64::try_from(id) {
+            Ok(low) => in_flight.key(LOW, &low.to_be_bytes()),
+            Err(_) => in_flight.key(ID, &id.to_be_bytes()),
+        },
         TraceKey::Low(low) => in_flight.key(LOW, &low.to_be_bytes()),
         TraceKey::Text(format, text) => in_flight.key(TEXT + format as u8, text),
     }

@@ -175,6 +175,18 @@ impl Malformed {
 }
 
 impl TraceKey<'_> {
+    /// The lower half of an id that has another: what those go on with who know ids of 64 bits.
+    #[must_use]
+    pub const fn cut(self) -> Option<Self> {
+        match self {
+            Self::Id(id) if is_wide(id) => match self.low() {
+                Some(low) => Some(Self::Low(low)),
+                None => None,
+            },
+            _ => None,
+        }
+    }
+
     /// Whether these are certain to name different traces. Where one of them has 64 bits, these
     /// are compared; texts tell nothing about ids.
     #[must_use]
@@ -494,6 +506,7 @@ mod tests {
         ] {
             assert_eq!((a.contradicts(b), b.contradicts(a)), (expected, expected), "{a:?} {b:?}");
         }
+        assert_eq!([wide, narrow, low, text].map(TraceKey::cut), [Some(low), None, None, None]);
     }
 
     #[test]
