@@ -22,6 +22,8 @@ pub struct Wire {
     /// What was read and not yet used.
     pub buffer: Buffer,
     is_eof: bool,
+    /// Why it cannot be read any more. The system says so once, and speaks of an end from then on.
+    broken: Option<io::ErrorKind>,
     /// Whether the last read filled the whole buffer: more is waiting, so larger reads pay.
     is_filling_up: bool,
     /// Whether it gave so much that the next read is better spared.
@@ -44,6 +46,7 @@ impl Wire {
             pool,
             buffer,
             is_eof: false,
+            broken: None,
             is_filling_up: false,
             is_bulk: false,
             ahead: 0,
@@ -74,8 +77,11 @@ impl Wire {
     /// unused bytes already. No memory is held while nothing has arrived.
     ///
     /// # Errors
-    /// When the connection is broken.
+    /// When the connection is broken, and from then on.
     pub fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<io::Result<usize>> {
+        if let Some(broken) = self.broken {
+            return Poll::Ready(Err(broken.into()));
+        }
         if self.buffer.is_empty() && !self.is_eof {
             let Poll::Ready(ready) = self.stream.poll_read_ready(cx) else {
                 self.buffer.release(&self.pool);
@@ -101,7 +107,10 @@ impl Wire {
                 self.buffer.fill(count);
                 Poll::Ready(Ok(count))
             }
-            Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+            Poll::Ready(Err(error)) => {
+                self.broken = Some(error.kind());
+                Poll::Ready(Err(error))
+            }
             Poll::Pending => {
                 self.buffer.release(&self.pool);
                 Poll::Pending

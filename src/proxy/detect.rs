@@ -77,6 +77,12 @@ fn first_line(bytes: &[u8]) -> First {
     }
 }
 
+/// Whether a client that has said this much may be about to say that it speaks HTTP/2.
+#[must_use]
+pub fn may_be_preface(first: &[u8]) -> bool {
+    PREFACE.starts_with(first)
+}
+
 /// Whether a server that speaks first may be one of HTTP/2, which begins with its settings
 /// (RFC 9113, sections 3.4 and 6.5): its client is about to say so.
 #[must_use]

@@ -32,6 +32,9 @@ use crate::trace::tls::{ClientHello, Hello};
 /// How long a client may take to say that it speaks HTTP, and so can be told in words that its
 /// server cannot be reached. Others are told by a reset.
 const REFUSAL_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a server that speaks first, and may be one of HTTP/2, is kept from a client that says
+/// nothing. Those of HTTP/2 speak at once; where this is too short for one, its bytes still pass.
+const SETTINGS_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(conn: Rc<Conn>, mut downstream: Wire, OriginalDst(meant): OriginalDst) {
@@ -55,7 +58,7 @@ pub(super) async fn serve(conn: Rc<Conn>, mut downstream: Wire, OriginalDst(mean
         patience: Deadline::default(),
     };
     let found = if is_opaque { Some(Found::Opaque) } else { meeting.find_out(&conn).await };
-    let Meeting { mut downstream, dial, mut hello, sent, .. } = meeting;
+    let Meeting { mut downstream, dial, mut hello, heard, sent, .. } = meeting;
     match found {
         None => {}
         Some(Found::Http(protocol)) => {
@@ -71,7 +74,9 @@ pub(super) async fn serve(conn: Rc<Conn>, mut downstream: Wire, OriginalDst(mean
                 Ok((wire, peer)) => {
                     let (is_tls, sni) = match hello.push(&[]) {
                         Hello::Tls { server_name } => (true, server_name.map(Into::into)),
-                        Hello::NotTls | Hello::NeedMore => (false, None),
+                        Hello::NotTls => (false, None),
+                        // The server did not wait for the rest.
+                        Hello::NeedMore => (heard > 0, None),
                     };
                     downstream.buffer.consume(sent);
                     let already_up = u64::try_from(sent).unwrap_or(u64::MAX);
@@ -126,8 +131,12 @@ impl Meeting {
         let mut draining = pin!(conn.worker.draining());
         poll_fn(|cx| {
             self.dial.poll(cx);
+            let said = self.downstream.buffer.filled().len();
             if let Poll::Ready(found) = self.poll_client(cx) {
                 return Poll::Ready(found);
+            }
+            if self.downstream.buffer.filled().len() > said {
+                idle.touch();
             }
             if self.poll_server(cx).is_ready() {
                 return Poll::Ready(Some(Found::Opaque));
@@ -135,7 +144,7 @@ impl Meeting {
             let is_silent = self.downstream.buffer.is_empty();
             let is_over = idle.poll_expired(cx).is_ready()
                 || is_silent && draining.as_mut().poll(cx).is_ready();
-            if is_over { Poll::Ready(None) } else { Poll::Pending }
+            if is_over { Poll::Ready(self.is_underway()) } else { Poll::Pending }
         })
         .await
     }
@@ -155,10 +164,20 @@ impl Meeting {
                 Poll::Ready(Ok(1..)) => {}
                 // It has ended its side, or says no more than that for too long.
                 Poll::Ready(Ok(0)) => return Poll::Ready(Some(Found::Opaque)),
-                Poll::Ready(Err(_gone)) => return Poll::Ready(None),
+                Poll::Ready(Err(_gone)) => {
+                    if let Dial::Done(Dialled { result: Ok((upstream, _)), .. }) = &self.dial {
+                        upstream.set_to_reset();
+                    }
+                    return Poll::Ready(self.is_underway());
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// What is to be told of when it ends now: opaque bytes, if any have passed.
+    fn is_underway(&self) -> Option<Found> {
+        (self.sent > 0).then_some(Found::Opaque)
     }
 
     fn has_said_hello(&mut self) -> bool {
@@ -184,19 +203,28 @@ impl Meeting {
 
     /// Ready when the server has spoken or ended, or cannot be reached.
     fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.dial {
-            Dial::Running { .. } => Poll::Pending,
+        let upstream = match &mut self.dial {
+            Dial::Running { .. } => return Poll::Pending,
+            Dial::Done(Dialled { result: Ok((upstream, _)), .. }) => upstream,
             Dial::Done(Dialled { result: Err(_), .. }) => {
                 self.patience.set(REFUSAL_PATIENCE);
+                return self.patience.poll_expired(cx);
+            }
+        };
+        while let Poll::Ready(read) = upstream.poll_fill(cx, BUFFER_SIZE) {
+            if !matches!(read, Ok(1..)) || !detect::may_be_settings(upstream.buffer.filled()) {
+                return Poll::Ready(());
+            }
+        }
+        let (heard, said) = (upstream.buffer.filled(), self.downstream.buffer.filled());
+        match (heard, said) {
+            ([], _) => Poll::Pending,
+            (_, []) => {
+                self.patience.set(SETTINGS_PATIENCE);
                 self.patience.poll_expired(cx)
             }
-            Dial::Done(Dialled { result: Ok((upstream, _)), .. }) => loop {
-                match upstream.poll_fill(cx, BUFFER_SIZE) {
-                    Poll::Ready(Ok(1..)) if detect::may_be_settings(upstream.buffer.filled()) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            },
+            _ if detect::may_be_preface(said) => Poll::Pending,
+            _ => Poll::Ready(()),
         }
     }
 }

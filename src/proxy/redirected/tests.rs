@@ -264,3 +264,72 @@ async fn an_absolute_target_goes_on_as_it_is_to_the_proxy_it_was_meant_for() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_reset_is_passed_on_either_way_before_it_is_known_what_is_spoken() {
+    locally(async {
+        for (way, said) in [(INBOUND, ""), (OUTBOUND, ""), (INBOUND, "PIN"), (OUTBOUND, "PIN")] {
+            let stage = Stage::redirecting();
+            let mut line = stage.redirected_line(way).await;
+            pass(&mut line.client, &mut line.server, said.as_bytes()).await;
+            line.server.set_zero_linger().unwrap();
+            drop(line.server);
+            expect_reset(&mut line.client).await;
+            timeout(PATIENCE, line.task).await.expect("it ends").unwrap();
+            let told = stage.only().await;
+            // Where it was quick, connecting to it has failed.
+            let fault = ["spandrel.fault.side", "spandrel.fault.kind"];
+            assert_eq!(told.attributes(fault), ["upstream", "connection_reset"]);
+
+            let stage = Stage::redirecting();
+            let mut line = stage.redirected_line(way).await;
+            pass(&mut line.client, &mut line.server, said.as_bytes()).await;
+            line.client.set_zero_linger().unwrap();
+            drop(line.client);
+            expect_reset(&mut line.server).await;
+            timeout(PATIENCE, line.task).await.expect("it ends").unwrap();
+            let told = stage.told().await;
+            let ends: Vec<_> =
+                told.iter().map(|it| it.attribute("spandrel.connection.ended_by")).collect();
+            // Who says nothing only looked whether the port is open.
+            assert_eq!(ends, if said.is_empty() { vec![] } else { vec!["client_reset"] });
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_only_begins_like_settings_is_kept_back_for_a_moment_alone() {
+    locally(async {
+        for greeting in [&b"\0"[..], b"\0\0\0\x04\0\0\0\0"] {
+            let stage = Stage::redirecting();
+            let mut line = stage.redirected_line(OUTBOUND).await;
+            pass(&mut line.server, &mut line.client, greeting).await;
+            line.end().await;
+            assert_eq!(stage.only().await.name, "TCP");
+
+            // Whose client has said what HTTP/2 does not begin with is passed on at once.
+            let stage = Stage::redirecting();
+            let mut line = stage.redirected_line(OUTBOUND).await;
+            pass(&mut line.client, &mut line.server, b"PING").await;
+            let began = Instant::now();
+            pass(&mut line.server, &mut line.client, greeting).await;
+            assert!(began.elapsed() < SETTINGS_PATIENCE);
+            line.end().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn tls_is_known_though_its_server_answers_before_the_hello_is_whole() {
+    locally(async {
+        let stage = Stage::redirecting();
+        let mut line = stage.redirected_line(OUTBOUND).await;
+        pass(&mut line.client, &mut line.server, b"\x16\x03\x01\x02\0\x01\0\x01\xfc").await;
+        pass(&mut line.server, &mut line.client, b"\x15\x03\x03\0\x02\x02\x28").await;
+        line.end().await;
+        assert_eq!(stage.only().await.name, "TLS");
+    })
+    .await;
+}
