@@ -21,6 +21,9 @@ impl Cidr {
         Self { address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), prefix: 8 };
     /// The loopback address of IPv6.
     pub const LOOPBACK_V6: Self = Self { address: IpAddr::V6(Ipv6Addr::LOCALHOST), prefix: 128 };
+    /// The addresses of IPv6 that mean something on one link only.
+    pub const LINK_LOCAL_V6: Self =
+        Self { address: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), prefix: 10 };
 
     /// The one address.
     #[must_use]

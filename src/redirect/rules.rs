@@ -15,6 +15,9 @@ const DNS: PortRange = PortRange::one(53);
 const SPARED_V4: Cidr = Cidr::host(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 6)));
 /// The same of IPv6, which has one address of loopback only.
 const SPARED_V6: Cidr = Cidr::LOOPBACK_V6;
+/// What cannot be redirected: the system does not lead such a connection to another interface, which
+/// loopback is, and of where it was meant to go the interface would not be known.
+const LINK_LOCAL: Match = Match::Destination(Cidr::LINK_LOCAL_V6);
 
 /// A table of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -235,7 +238,7 @@ impl Rules {
 fn spared_inbound(inbound: &Inbound) -> Vec<Rule> {
     let own = inbound.own_ports.iter().map(|port| Match::Port(PortRange::one(*port)));
     let excluded = each(&inbound.exclude, Match::Source, Match::In).into_iter().flatten();
-    [Match::NotLocal].into_iter().chain(own).chain(excluded).map(returned).collect()
+    [Match::NotLocal, LINK_LOCAL].into_iter().chain(own).chain(excluded).map(returned).collect()
 }
 
 /// What is spared of the connections that are made here, before any list is asked.
@@ -260,6 +263,7 @@ fn spared_output(config: &Config) -> Vec<Rule> {
     }
     spared.extend(owners.map(returned));
     spared.extend([Cidr::LOOPBACK_V4, Cidr::LOOPBACK_V6].map(Match::Destination).map(returned));
+    spared.push(returned(LINK_LOCAL));
     spared
 }
 

@@ -53,7 +53,8 @@ fn by_iptables(config: &Config) -> String {
 
 #[test]
 fn redirection_of_both_sides_in_iptables() {
-    let family = |spared: &str, loopback: &str| {
+    let family = |spared: &str, loopback: &str, link_local: [&str; 2]| {
+        let [link_local_in, link_local_out] = link_local;
         format!(
             "\
 *nat
@@ -64,7 +65,7 @@ fn redirection_of_both_sides_in_iptables() {
 -A PREROUTING ! -i lo -p tcp -j SPANDREL_INBOUND
 -A OUTPUT -p tcp -j SPANDREL_OUTPUT
 -A SPANDREL_INBOUND -m addrtype ! --dst-type LOCAL -j RETURN
--A SPANDREL_INBOUND -p tcp -m tcp --dport 16000 -j RETURN
+{link_local_in}-A SPANDREL_INBOUND -p tcp -m tcp --dport 16000 -j RETURN
 -A SPANDREL_INBOUND -p tcp -m tcp --dport 16001 -j RETURN
 -A SPANDREL_INBOUND -p tcp -m tcp --dport 16006 -j RETURN
 -A SPANDREL_INBOUND -j SPANDREL_IN_REDIRECT
@@ -76,7 +77,7 @@ fn redirection_of_both_sides_in_iptables() {
 -A SPANDREL_OUTPUT -m owner --uid-owner 1773 -j RETURN
 -A SPANDREL_OUTPUT -m owner --gid-owner 1774 -j RETURN
 -A SPANDREL_OUTPUT -d {loopback} -j RETURN
--A SPANDREL_OUTPUT -m owner --uid-owner 1337 -j RETURN
+{link_local_out}-A SPANDREL_OUTPUT -m owner --uid-owner 1337 -j RETURN
 -A SPANDREL_OUTPUT -j SPANDREL_REDIRECT
 -A SPANDREL_REDIRECT -p tcp -j REDIRECT --to-ports 16001
 COMMIT
@@ -85,8 +86,15 @@ COMMIT
     };
     let expected = format!(
         "# ipv4: iptables-restore --noflush\n{}# ipv6: ip6tables-restore --noflush\n{}",
-        family("127.0.0.6/32", "127.0.0.0/8"),
-        family("::1/128", "::1/128"),
+        family("127.0.0.6/32", "127.0.0.0/8", ["", ""]),
+        family(
+            "::1/128",
+            "::1/128",
+            [
+                "-A SPANDREL_INBOUND -d fe80::/10 -j RETURN\n",
+                "-A SPANDREL_OUTPUT -d fe80::/10 -j RETURN\n",
+            ],
+        ),
     );
     assert_eq!(by_iptables(&redirected()), expected);
 }
@@ -100,6 +108,7 @@ delete table inet spandrel
 table inet spandrel {
 \tchain inbound {
 \t\tfib daddr type != local return
+\t\tip6 daddr fe80::/10 return
 \t\ttcp dport 16000 return
 \t\ttcp dport 16001 return
 \t\ttcp dport 16006 return
@@ -122,6 +131,7 @@ table inet spandrel {
 \t\tmeta skgid 1774 return
 \t\tip daddr 127.0.0.0/8 return
 \t\tip6 daddr ::1 return
+\t\tip6 daddr fe80::/10 return
 \t\tmeta skuid 1337 return
 \t\tjump out_redirect
 \t}
