@@ -126,9 +126,9 @@ pub(super) async fn speak(
     wire: Wire,
     first: Option<Box<Dialled>>,
 ) {
+    // Each is larger than what others need, and connections that are not HTTP need neither's room.
     match protocol {
-        Protocol::Http1 => http1::relay::run(conn, wire, first).await,
-        // The HTTP/2 side is much larger than the relay; most connections do not need its room.
+        Protocol::Http1 => Box::pin(http1::relay::run(conn, wire, first)).await,
         Protocol::Http2 => Box::pin(http2::serve::run(conn, wire, first)).await,
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::connection::{Conn, detect, speak};
 use super::detect::{self, First, Protocol};
-use super::fault::Fault;
+use super::fault::{Fault, Kind};
 use super::opaque::{self, Opening};
 use super::upstream::{self, Dialled};
 use super::{Authority, Protocols};
@@ -58,6 +58,9 @@ pub(super) async fn serve(conn: Rc<Conn>, mut downstream: Wire, OriginalDst(mean
         patience: Deadline::default(),
     };
     let found = if is_opaque { Some(Found::Opaque) } else { meeting.find_out(&conn).await };
+    if matches!(found, Some(Found::Opaque)) && meeting.is_left().await {
+        return opaque::refused(&conn, meant, began, Fault::downstream(Kind::ConnectionReset));
+    }
     let Meeting { mut downstream, dial, mut hello, heard, sent, .. } = meeting;
     match found {
         None => {}
@@ -145,6 +148,27 @@ impl Meeting {
             let is_over = idle.poll_expired(cx).is_ready()
                 || is_silent && draining.as_mut().poll(cx).is_ready();
             if is_over { Poll::Ready(self.is_underway()) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Waits for the upstream; gives whether the client was reset before it was there, so that
+    /// nobody needs it any more.
+    async fn is_left(&mut self) -> bool {
+        let mut is_listening = true;
+        poll_fn(|cx| {
+            self.dial.poll(cx);
+            if matches!(self.dial, Dial::Done(_)) {
+                return Poll::Ready(false);
+            }
+            while is_listening {
+                match self.downstream.poll_fill(cx, self.limit) {
+                    Poll::Ready(Ok(count)) => is_listening = count > 0,
+                    Poll::Ready(Err(_gone)) => return Poll::Ready(true),
+                    Poll::Pending => break,
+                }
+            }
+            Poll::Pending
         })
         .await
     }

@@ -333,3 +333,52 @@ async fn tls_is_known_though_its_server_answers_before_the_hello_is_whole() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_connection_takes_little_room_before_and_unless_it_is_http() {
+    locally(async {
+        let stage = Stage::redirecting();
+        let (client, accepted) = pair().await;
+        let conn = stage.conn(OUTBOUND, &accepted, None);
+        let wire = Wire::new(client, Rc::clone(&stage.worker.pool));
+        let found_out = serve(Rc::clone(&conn), wire, OriginalDst(nobody().await));
+        assert!(size_of_val(&found_out) < 2_560, "{}", size_of_val(&found_out));
+        let served = super::super::connection::serve(conn, accepted);
+        assert!(size_of_val(&served) < 512, "{}", size_of_val(&served));
+    })
+    .await;
+}
+
+/// A listener whose queue is full, so that connecting to it takes longer than anybody waits.
+async fn busy() -> (socket2::Socket, SocketAddr, Vec<TcpStream>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), TcpStream::connect(address)).await {
+        queued.push(stream.unwrap());
+    }
+    (socket, address, queued)
+}
+
+#[tokio::test]
+async fn who_is_reset_before_its_server_is_reached_is_not_waited_for() {
+    locally(async {
+        let (_listener, meant, _queued) = busy().await;
+        for said in [&b"\0\x01"[..], b"PING\r\n", b"\x16\x03\x01\x02\0\x01"] {
+            let stage = Stage::redirecting();
+            let (mut client, task) = stage.client(OUTBOUND, meant).await;
+            client.write_all(said).await.unwrap();
+            tokio::task::yield_now().await;
+            client.set_zero_linger().unwrap();
+            drop(client);
+            timeout(Duration::from_secs(2), task).await.expect("it is given up").unwrap();
+            for told in stage.told().await {
+                let fault = ["spandrel.fault.side", "spandrel.fault.kind"];
+                assert_eq!(told.attributes(fault), ["downstream", "connection_reset"]);
+            }
+        }
+    })
+    .await;
+}
