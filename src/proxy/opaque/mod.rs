@@ -100,6 +100,11 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        // What is cut off must not look as if it were whole.
+        if self.conn.worker.is_forced() && !self.passage.has_ended() {
+            self.downstream.set_to_reset();
+            self.upstream.set_to_reset();
+        }
         // The other side does not leave the machine, or the pod.
         let crossing = match self.conn.direction {
             Direction::Inbound => &self.downstream,

@@ -102,6 +102,11 @@ impl Passage {
         }
     }
 
+    /// Whether it was noted how it ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended_by.is_some() || self.fault.is_some()
+    }
+
     /// Notes that it failed.
     pub(super) fn fail(&mut self, fault: Fault) {
         self.fault = Some(fault);
@@ -118,7 +123,7 @@ impl Passage {
 
     /// Ends it. A connection of which nobody noted how it ended was cut off, because spandrel stops.
     pub(super) fn finish(&mut self) {
-        let is_cut_off = self.ended_by.is_none() && self.fault.is_none();
+        let is_cut_off = !self.has_ended();
         let is_truncated = is_cut_off && self.conn.worker.is_forced();
         if is_truncated {
             self.ended_by = Some("shutdown");

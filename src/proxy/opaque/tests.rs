@@ -382,6 +382,8 @@ async fn what_is_cut_off_by_the_end_of_spandrel_says_so() {
         stage.worker.enter(Phase::Forced);
         line.task.abort();
         assert!(line.task.await.unwrap_err().is_cancelled());
+        expect_reset(&mut line.client).await;
+        expect_reset(&mut line.server).await;
         let told = stage.only().await;
         assert_eq!(told.attributes(ENDING), ["shutdown", "", "", ""]);
         assert_eq!(told.attribute("spandrel.truncated"), "shutdown");
