@@ -6,6 +6,8 @@
 //! outer one, which is the one that anybody sees. Nothing here checks a handshake: of a hello that
 //! makes no sense there is no name.
 
+use super::dns;
+
 /// The most bytes of a hello, with the heads of its records, that are looked at; what needs more
 /// has no name. Hellos with post-quantum keys have some 1.8 KiB.
 pub const MAX_HELLO: usize = 16 * 1_024;
@@ -64,9 +66,6 @@ const MAX_RECORD: usize = 1 << 14;
 /// The extension of the server name, and the one kind of name that there is.
 const SERVER_NAME: usize = 0;
 const HOST_NAME: u8 = 0;
-/// The most bytes of a DNS name and of each of its labels.
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
 
 /// Whether these are the first bytes of a TLS connection of any version; `None` while they could
 /// be either. The hello of SSL 2.0 is not.
@@ -211,16 +210,7 @@ fn server_name(body: &[u8]) -> Option<&str> {
 /// The text of a DNS name, without the last dot; `None` if it is none, or an address.
 fn dns_name(name: &[u8]) -> Option<&str> {
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let is_label = |label: &[u8]| {
-        let is_ours = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        (1..=MAX_LABEL).contains(&label.len()) && label.iter().all(is_ours)
-    };
-    // Where the last label is a number the whole is an address, or would be taken for one.
-    let last = name.rsplit(|b| *b == b'.').next()?;
-    let is_name = name.len() <= MAX_NAME
-        && name.split(|b| *b == b'.').all(is_label)
-        && !last.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(name).ok().filter(|_| is_name)
+    std::str::from_utf8(name).ok().filter(|name| dns::is_name(name.as_bytes()))
 }
 
 /// Fields of a message that have not been read.

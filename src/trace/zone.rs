@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::dns::is_name;
 use crate::cidr::Cidr;
 
 /// What is inside unless the configuration says otherwise: the networks that are nobody's on the
@@ -38,9 +39,6 @@ pub struct TrustZone {
 /// An entry that is neither a network nor a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneError(String);
-
-/// The most bytes of a name.
-const MAX_NAME: usize = 253;
 
 impl Default for TrustZone {
     fn default() -> Self {
@@ -104,16 +102,6 @@ fn ends_with_labels(host: &[u8], name: &[u8]) -> bool {
     is_whole && end.eq_ignore_ascii_case(name)
 }
 
-/// Whether these are the labels of a name, the last of which is no number.
-fn is_name(name: &[u8]) -> bool {
-    let is_ours = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    let is_label = |label: &[u8]| !label.is_empty() && label.iter().all(is_ours);
-    let last = name.rsplit(|b| *b == b'.').next().unwrap_or_default();
-    name.len() <= MAX_NAME
-        && name.split(|b| *b == b'.').all(is_label)
-        && !last.iter().all(u8::is_ascii_digit)
-}
-
 impl fmt::Display for ZoneError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -128,6 +116,7 @@ impl std::error::Error for ZoneError {}
 
 #[cfg(test)]
 mod tests {
+    use super::super::dns::MAX_NAME;
     use super::*;
     use proptest::prelude::*;
 
