@@ -30,7 +30,7 @@ export class GraphDrawing {
     next.setAttribute("viewBox", `${-MARGIN} ${-MARGIN} ${this.#width} ${this.#height}`);
     next.append(
       ...graph.edges.map((edge) => call(edge, graph, edge.rate / fastest, links)),
-      ...graph.services.map((service) => node(service, links)),
+      ...graph.services.map((service) => node(service, callsOf(service, graph), links)),
       ...graph.edges.map((edge, at) => label(edge, places[at], sizes[at])),
     );
     become(this.element, next);
@@ -120,7 +120,14 @@ function label(edge, [x, y], { width, height }) {
   );
 }
 
-function node(service, links) {
+/** How often its callers say that they called it. */
+function callsOf(service, graph) {
+  const calls = graph.edges.filter((edge) => edge.to === service.name);
+  const number = calls.reduce((sum, edge) => sum + edge.calls, 0);
+  return many(number, calls.some(isTimed) ? "call" : "connection");
+}
+
+function node(service, calls, links) {
   const [width, height] = [service.width, service.height];
   const isFailing = service.errors > 0;
   const part = service.requests ? service.errors / service.requests : 0;
@@ -131,7 +138,7 @@ function node(service, links) {
         many(service.requests, isTimed(service) || !service.requests ? "request" : "connection"),
         [failed, times].filter(Boolean).join(" · "),
       ]
-    : [many(service.requests, "call"), "seen by its callers only"];
+    : [calls, "seen by its callers only"];
   const room = Math.max(width - 24, 20);
   return svg(
     "a",
