@@ -139,18 +139,19 @@ function node(service, calls, links) {
         [failed, times].filter(Boolean).join(" · "),
       ]
     : [calls, "seen by its callers only"];
+  const said = numbers.filter(Boolean).join(", ");
   const room = Math.max(width - 24, 20);
   return svg(
     "a",
     {
       href: links.service(service),
       class: `node ${serviceClass(service.name)}${service.is_traced ? "" : " untraced"}${isFailing ? " error" : ""}`,
-      "aria-label": `${service.name}: ${numbers.join(", ")}`,
+      "aria-label": `${service.name}: ${said}`,
       "data-key": `node\n${service.name}`,
       "data-service": service.name,
       transform: `translate(${service.x - width / 2} ${service.y - height / 2})`,
     },
-    svg("title", {}, `${service.name}: ${numbers.join(", ")}`),
+    svg("title", {}, `${service.name}: ${said}`),
     svg("rect", { class: "box", width, height, rx: 8 }),
     svg("rect", { class: "stripe", x: 0, y: 8, width: 4, height: Math.max(height - 16, 4), rx: 2 }),
     svg(
