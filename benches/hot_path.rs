@@ -9,6 +9,7 @@ use spandrel::export::Encoder;
 use spandrel::proxy::http1::head::{Answers, HeadLimits, RequestHead, ResponseHead, Scan};
 use spandrel::proxy::http1::splice::Edits;
 use spandrel::proxy::http1::target::Target;
+use spandrel::trace::propagate::carried::Carried;
 use spandrel::trace::propagate::{self, Config};
 use spandrel::trace::resource::Resource;
 use spandrel::trace::semconv::{self, Outcome, QueryValues, Request, Version, http};
@@ -71,6 +72,14 @@ fn propagation(c: &mut Criterion) {
                 &config,
             )
         });
+    });
+    c.bench_function("what is carried", |b| {
+        b.iter(|| Carried::read(black_box(&view), &config.join_keys).keys().count());
+    });
+    // Names as long as those that come by default.
+    c.bench_function("nothing is carried", |b| {
+        let none = ["x-request-no".to_owned(), "x-correlation-no".to_owned()];
+        b.iter(|| Carried::read(black_box(&view), &none).is_any());
     });
     let parent = propagate::extract(&view, &config).parent.expect("the parent is valid");
     let mut out = Vec::new();

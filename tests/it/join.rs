@@ -441,7 +441,7 @@ async fn an_id_that_was_cut_to_64_bits_is_that_of_all_it_can_have_been() {
     scene.call("/whose", &cut).await.answer().await;
     scene.call("/whole", &wide).await.answer().await;
     // What shares but the lower half is another trace.
-    let other = format!("b3: 1{}-{PARENT}-1\r\n", &TRACE[1..]);
+    let other = format!("b3: {OTHER_TRACE}-{PARENT}-1\r\n");
     scene.call("/other", &other).await.answer().await;
     assert_eq!(scene.results(), [("ambiguous", 1), ("context", 2), ("unknown", 1)]);
     first.answer().await;

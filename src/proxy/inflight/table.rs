@@ -267,7 +267,6 @@ impl Table {
 }
 
 /// Where among the doubts a key is.
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are as good as any")]
 const fn place(key: Key) -> usize {
     key.0 as usize % MAX_DOUBTS
 }

@@ -94,7 +94,7 @@ pub fn key(value: &[u8]) -> Option<&[u8]> {
     let value = trim_ows(value);
     let is_none = |word: &&str| value.eq_ignore_ascii_case(word.as_bytes());
     let is_blank = value.iter().all(|b| matches!(b, b'0' | b'-'));
-    let says = !is_blank && !STANDING_FOR_NONE.iter().any(|word| is_none(&word));
+    let says = !is_blank && !STANDING_FOR_NONE.iter().any(is_none);
     (says && value.len() <= MAX_TEXT).then_some(value)
 }
 
