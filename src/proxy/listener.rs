@@ -15,7 +15,7 @@ use super::{Authority, InboundMode, OutboundMode};
 use crate::direction::Direction;
 use crate::net;
 use crate::net::own::Purpose;
-use crate::net::redirect;
+use crate::net::redirect::{self, OriginalDst};
 
 /// How long accepting pauses when the system has no file descriptors or memory left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -78,30 +78,44 @@ struct Ends {
 
 /// Finds out where a connection goes, and serves it.
 async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) {
-    let Ends { direction, peer, local } = ends;
-    let config = &worker.config;
-    let inbound = config.inbound.as_ref().map(|inbound| &inbound.mode);
-    let outbound = config.outbound.as_ref().map(|outbound| outbound.mode);
-    let (original, target) = match (direction, inbound, outbound) {
-        (Direction::Inbound, Some(InboundMode::Explicit(app)), _) => (None, Some(app.clone())),
-        (Direction::Outbound, _, Some(OutboundMode::Explicit)) => (None, None),
-        (_, mode, _) => {
-            let is_tproxied =
-                direction == Direction::Inbound && matches!(mode, Some(InboundMode::Tproxy { .. }));
-            let listening = worker.listening_port(direction);
-            let tproxied = is_tproxied.then(|| redirect::tproxied_dst(local, listening)).flatten();
-            let meant = tproxied.or_else(|| redirect::original_dst(&stream, peer, local));
-            let Some(meant) = meant else {
-                return refuse(&worker, &stream, ends);
-            };
-            (Some(meant), Some(Authority::of(meant.0)))
-        }
+    let Some(Going { original, target }) = going(&worker, &stream, ends) else {
+        return refuse(&worker, &stream, ends);
     };
+    let Ends { direction, peer, local } = ends;
     let conn = Conn { worker, direction, peer, local, original, target, place };
     if comes_back(&conn) {
         return refuse(&conn.worker, &stream, ends);
     }
     connection::serve(Rc::new(conn), stream).await;
+}
+
+/// Where a connection goes, as far as that is known before its first byte.
+#[derive(Default)]
+struct Going {
+    original: Option<OriginalDst>,
+    target: Option<Authority>,
+}
+
+/// Where a connection goes; `None` if it was redirected to us but meant for us.
+fn going(worker: &Worker, stream: &TcpStream, ends: Ends) -> Option<Going> {
+    let Ends { direction, peer, local } = ends;
+    let config = &worker.config;
+    let inbound = config.inbound.as_ref().map(|inbound| &inbound.mode);
+    let outbound = config.outbound.as_ref().map(|outbound| outbound.mode);
+    let redirected = || redirect::original_dst(stream, peer, local);
+    let meant = match (direction, inbound, outbound) {
+        (Direction::Inbound, Some(InboundMode::Explicit(app)), _) => {
+            return Some(Going { target: Some(app.clone()), ..Going::default() });
+        }
+        (Direction::Outbound, _, Some(OutboundMode::Explicit)) => return Some(Going::default()),
+        (Direction::Inbound, Some(InboundMode::Tproxy { .. }), _) => {
+            let listening = worker.listening_port(direction);
+            // What the application sends to its own address is redirected all the same.
+            redirect::tproxied_dst(local, listening).or_else(redirected)
+        }
+        _ => redirected(),
+    };
+    meant.map(|meant| Going { original: Some(meant), target: Some(Authority::of(meant.0)) })
 }
 
 /// Whether a connection is one that we made ourselves, so that it would go round for ever. A call
