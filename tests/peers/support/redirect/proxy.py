@@ -14,6 +14,11 @@ import threading
 SO_ORIGINAL_DST, IP_TRANSPARENT, MARK = 80, 19, 1773
 
 
+def say(*words):
+    """Says a line in one piece, whoever else says one meanwhile."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
 def original(connection):
     """Where a connection was meant to go: if nothing has rewritten it, its own address."""
     peer = connection.getpeername()[0]
@@ -62,10 +67,10 @@ def serve(direction, listener, is_tproxy):
         try:
             upstream = dial(direction, connection, is_tproxy)
         except OSError as error:
-            print(direction, error, flush=True)
+            say(direction, error)
             connection.close()
             continue
-        print(direction, *original(connection), flush=True)
+        say(direction, *original(connection))
         for pair in ((connection, upstream), (upstream, connection)):
             threading.Thread(target=copy, args=pair, daemon=True).start()
 
@@ -86,7 +91,7 @@ def main():
         listener.bind(("::", int(port)))
         listener.listen()
         threading.Thread(target=serve, args=(direction, listener, is_tproxy), daemon=True).start()
-    print("ready", flush=True)
+    say("ready")
     sys.stdin.read()
 
 
