@@ -37,6 +37,8 @@ pub struct Conn {
     pub original: Option<OriginalDst>,
     /// Where all its requests go, if that is known before there is one.
     pub target: Option<Authority>,
+    /// What it is for, if we made it ourselves.
+    pub purpose: Option<Purpose>,
     /// Held until the last stream has ended, which may outlive the connection itself.
     pub place: Place,
 }
@@ -82,14 +84,7 @@ impl Conn {
     /// Whether it is spandrel's own, on its way to a collector beside the application.
     #[must_use]
     pub fn carries_telemetry(&self) -> bool {
-        self.own_purpose() == Some(Purpose::Telemetry)
-    }
-
-    /// What it is for, if we made it ourselves.
-    #[must_use]
-    pub fn own_purpose(&self) -> Option<Purpose> {
-        let meant = self.original.map_or(self.local, |OriginalDst(meant)| meant);
-        self.worker.own_sockets.purpose(self.peer, meant)
+        self.purpose == Some(Purpose::Telemetry)
     }
 
     /// Whether `address`, which is reached from our address `local`, is a listener of ours from

@@ -82,10 +82,12 @@ async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) 
         return refuse(&worker, &stream, ends);
     };
     let Ends { direction, peer, local } = ends;
-    let conn = Conn { worker, direction, peer, local, original, target, place };
-    if comes_back(&conn) {
-        return refuse(&conn.worker, &stream, ends);
+    let meant = original.map_or(local, |OriginalDst(meant)| meant);
+    let purpose = worker.own_sockets.purpose(peer, meant);
+    if purpose.is_some_and(|purpose| comes_back(purpose, direction)) {
+        return refuse(&worker, &stream, ends);
     }
+    let conn = Conn { worker, direction, peer, local, original, target, purpose, place };
     connection::serve(Rc::new(conn), stream).await;
 }
 
@@ -118,15 +120,14 @@ fn going(worker: &Worker, stream: &TcpStream, ends: Ends) -> Option<Going> {
     meant.map(|meant| Going { original: Some(meant), target: Some(Authority::of(meant.0)) })
 }
 
-/// Whether a connection is one that we made ourselves, so that it would go round for ever. A call
-/// of the application to its own service goes from the outbound to the inbound listener, and comes
-/// to an end there, as does telemetry for a collector at this address.
-fn comes_back(conn: &Conn) -> bool {
-    let is_outbound = conn.direction == Direction::Outbound;
-    match conn.own_purpose() {
-        None => false,
-        Some(Purpose::Traffic(from)) => from == conn.direction || is_outbound,
-        Some(Purpose::Telemetry) => is_outbound,
+/// Whether a connection that we made ourselves would go round for ever. A call of the application
+/// to its own service goes from the outbound to the inbound listener, and comes to an end there, as
+/// does telemetry for a collector at this address.
+fn comes_back(purpose: Purpose, direction: Direction) -> bool {
+    let is_outbound = direction == Direction::Outbound;
+    match purpose {
+        Purpose::Traffic(from) => from == direction || is_outbound,
+        Purpose::Telemetry => is_outbound,
     }
 }
 

@@ -99,6 +99,7 @@ impl Stage {
             local: accepted.local_addr().unwrap(),
             original: meant.map(OriginalDst),
             target: meant.map(Authority::of),
+            purpose: None,
             place: Place::taken(permit, &Counter::default()),
         })
     }
