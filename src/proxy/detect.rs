@@ -1,5 +1,6 @@
 //! Which protocol a connection speaks, by its first bytes.
 
+use crate::trace::is_token;
 use crate::trace::tls::begins_tls;
 
 /// The protocols that are told apart on a listener that clients address on purpose.
@@ -93,28 +94,6 @@ pub fn may_be_settings(first: &[u8]) -> bool {
         length.iter().take(2).all(|b| *b == 0) && length.get(2).is_none_or(|count| count % 6 == 0);
     let common = rest.len().min(REST.len());
     is_length && rest.get(..common) == REST.get(..common)
-}
-
-/// Whether a byte may be part of a method (RFC 9110, section 5.6.2).
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 #[cfg(test)]

@@ -46,6 +46,30 @@ pub trait Headers {
     }
 }
 
+/// Whether a byte may be part of a token, such as a method or the name of a field (RFC 9110,
+/// section 5.6.2).
+#[must_use]
+pub const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
 #[cfg(test)]
 pub(crate) mod testing {
     use super::Headers;

@@ -3,6 +3,8 @@
 //! Some servers take trailers for header lines. So that none of these finds out by them that the
 //! message was another, a line must be a field, and not one that says where a request goes or ends.
 
+use crate::trace::is_token;
+
 /// The fields that no trailer may have (RFC 9110, section 6.5.1).
 const FORBIDDEN: [&[u8]; 3] = [b"content-length", b"host", b"transfer-encoding"];
 
@@ -45,11 +47,6 @@ impl TrailerLine {
     pub(super) const fn is_field(self) -> bool {
         matches!(self, Self::Value)
     }
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::trim_ows;
+use crate::trace::is_token;
 
 /// The most members that are looked at, over all lines: the count every hop must propagate.
 const MAX_MEMBERS: usize = 64;
@@ -43,28 +44,6 @@ fn parse_member(member: &[u8]) -> Option<(&str, Cow<'_, str>)> {
     }
     let key = std::str::from_utf8(key).ok()?;
     Some((key, percent_encoding::percent_decode(value).decode_utf8_lossy()))
-}
-
-/// RFC 9110, section 5.6.2.
-const fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric()
-        || matches!(
-            b,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 const fn is_value(b: u8) -> bool {
