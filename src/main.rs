@@ -100,8 +100,11 @@ async fn ask(request: Request) -> Result<u8, Box<dyn std::error::Error>> {
 
 async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     let (logs, deadline) = (config.telemetry.clone(), config.flush_timeout);
-    let (otlp, resource) =
-        config.export.as_ref().map(|e| (e.otlp.clone(), e.resource.clone())).unwrap_or_default();
+    let (otlp, resource) = config
+        .export
+        .as_ref()
+        .and_then(|e| Some((e.otlp()?.clone(), e.resource.clone())))
+        .unwrap_or_default();
     let warnings = config.warnings.clone();
     // Before anybody is told that we listen, a signal must find its handler.
     let signals = Signals::install()?;

@@ -227,9 +227,11 @@ impl Registry {
         counter
     }
 
-    /// The books of a destination.
+    /// The books of a destination. Destinations are few and last as long as the process, as do
+    /// their names.
     #[must_use]
-    pub fn books(&self, destination: &'static str) -> Books {
+    pub fn books(&self, destination: &str) -> Books {
+        let destination: &'static str = destination.to_owned().leak();
         let to = ("destination", destination);
         let books = Books {
             exported: self.counter(SPANS_EXPORTED, &[to]),

@@ -209,7 +209,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/k"),
             ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/t"),
         ];
-        let pair = with(&pair).export.unwrap().otlp.client_certificate;
+        let pair = with(&pair).export.unwrap().otlp().unwrap().client_certificate.clone();
         assert_eq!(pair, Some(("/c".into(), "/t".into())));
     }
 

@@ -5,6 +5,7 @@ use super::problem::ConfigError;
 use super::value::Value;
 use super::values::Values;
 use super::{listeners, otlp, redirect};
+use crate::export::{Destination, Filter, Queue, Target};
 use crate::proxy::{Limits, Tracing};
 use crate::telemetry::LogFormat;
 use crate::trace::health::HealthChecks;
@@ -21,8 +22,18 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
     let is_enabled = values.flag("export.enabled");
     let otlp = otlp::resolve(&mut values);
     let batch = batch(&mut values);
-    let export =
-        is_enabled.then(|| crate::export::Config { otlp, batch, resource: resource(&values) });
+    let export = is_enabled.then(|| crate::export::Config {
+        first: Destination {
+            name: "otlp".to_owned(),
+            target: Target::Otlp(otlp),
+            filter: Filter::default(),
+        },
+        further: Vec::new(),
+        batch,
+        queue: Queue::default(),
+        canary: false,
+        resource: resource(&values),
+    });
     let proxy = proxy(&mut values, is_enabled);
     let telemetry = telemetry(&mut values, is_enabled);
     let redirect = redirect::of(&mut values, &proxy);

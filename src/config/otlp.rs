@@ -222,7 +222,7 @@ mod tests {
             ),
         ];
         for (variables, protocol, traces_url, base_url) in cases {
-            let otlp = with(variables).export.unwrap().otlp;
+            let otlp = with(variables).export.unwrap().otlp().unwrap().clone();
             let found = (otlp.protocol, otlp.traces_url.as_str(), otlp.base_url.as_str());
             assert_eq!(found, (protocol, traces_url, base_url), "{variables:?}");
         }
@@ -239,7 +239,7 @@ mod tests {
               because --otlp sets export.otlp.endpoint"]
         );
         assert_eq!(effective(&config, "export.otlp.traces_endpoint").0, "");
-        assert_eq!(config.export.unwrap().otlp.traces_url, "http://c/v1/traces");
+        assert_eq!(config.export.unwrap().otlp().unwrap().traces_url, "http://c/v1/traces");
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
               OTLP over gRPC has none"
             ]
         );
-        assert_eq!(config.export.unwrap().otlp.traces_url, "http://c:4317");
+        assert_eq!(config.export.unwrap().otlp().unwrap().traces_url, "http://c:4317");
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn the_defaults_of_the_table_are_those_of_the_modules() {
     let tracing = format!("{:?}", crate::proxy::Tracing::default());
     assert_eq!(format!("{:?}", config.proxy.tracing), tracing);
     let export = config.export.clone().unwrap();
-    assert_eq!(export.otlp, crate::export::Otlp::default());
+    assert_eq!(export.otlp(), Some(&crate::export::Otlp::default()));
     assert_eq!(export.batch, crate::export::Batch::default());
     assert_eq!(export.resource, crate::trace::resource::Resource::new(None, &[]));
     assert_eq!(config.telemetry, crate::telemetry::Config::default());

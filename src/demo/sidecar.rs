@@ -86,8 +86,8 @@ impl Sidecars {
         for sidecar in self.all {
             let Sidecar { bound, telemetry, export, .. } = sidecar;
             let registry = Arc::clone(bound.registry());
-            let numbers = match &export {
-                Some(export::Config { otlp, resource, .. }) => Some(Telemetry::metrics_only(
+            let numbers = match export.as_ref().and_then(|e| Some((e.otlp()?, &e.resource))) {
+                Some((otlp, resource)) => Some(Telemetry::metrics_only(
                     &telemetry,
                     otlp,
                     resource,

@@ -10,13 +10,13 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::Batch;
 use super::encode::Encoder;
-use super::otlp::{Exporter, Outcome};
+use super::exporter::{Exporter, Outcome, Packed};
+use super::parcel::{Parcel, Signal};
 use super::queue::Intake;
 use super::retry::{Backoff, Standing};
 use crate::metrics::{Books, DropReason};
@@ -131,15 +131,23 @@ impl Pipeline {
     async fn send_batch(&mut self) {
         let spans = self.gathered.next_batch(self.batch.max_export_batch_size);
         let message = self.encoder.encode(self.gathered.iter().take(spans));
-        let packed = self.exporter.pack(message);
         self.in_flight = spans;
         self.intake.waiting.release(self.gathered.forget(spans));
-        let settled = self.deliver(packed).await;
+        let parcel = Parcel {
+            signal: Signal::Traces,
+            items: spans,
+            has_error: false,
+            message: message.into(),
+        };
+        let settled = match self.exporter.pack(&parcel) {
+            Ok(packed) => self.deliver(packed).await,
+            Err(_) => Settled::Dropped(DropReason::Rejected),
+        };
         self.settle(settled);
     }
 
     /// Sends one batch as often as it takes and the time of a batch allows.
-    async fn deliver(&mut self, packed: Bytes) -> Settled {
+    async fn deliver(&mut self, packed: Packed) -> Settled {
         sleep_until(self.not_before).await;
         self.backoff.reset();
         let deadline = Instant::now() + self.batch.export_timeout;
@@ -152,7 +160,9 @@ impl Pipeline {
             self.standing.update(&outcome, self.exporter.url());
             let after = match outcome {
                 Outcome::Delivered { rejected, .. } => return Settled::Taken { rejected },
-                Outcome::Refused { .. } => return Settled::Dropped(DropReason::Rejected),
+                Outcome::Refused { .. } | Outcome::TooLarge { .. } | Outcome::Malformed { .. } => {
+                    return Settled::Dropped(DropReason::Rejected);
+                }
                 Outcome::Retry { after, .. } => after,
             };
             let again = Instant::now() + self.backoff.wait(after);
@@ -271,7 +281,7 @@ impl Gathered {
 
 #[cfg(test)]
 mod tests {
-    use super::super::otlp::Sending;
+    use super::super::exporter::{Sending, Unfit};
     use super::super::testing::{books, finish};
     use super::super::{Sink, queue};
     use super::*;
@@ -279,6 +289,7 @@ mod tests {
     use crate::trace::resource::Resource;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use prost::Message as _;
+    use std::sync::Mutex;
     use tokio::sync::{mpsc, oneshot};
     use tokio::task::JoinHandle;
 
@@ -288,20 +299,29 @@ mod tests {
     /// Follows a script (`None` never answers), then takes everything.
     #[derive(Debug)]
     struct Scripted {
-        script: VecDeque<Option<Outcome>>,
+        script: Mutex<VecDeque<Option<Outcome>>>,
         attempts: mpsc::UnboundedSender<(Instant, usize)>,
     }
 
     impl Exporter for Scripted {
-        fn pack(&self, message: Vec<u8>) -> Bytes {
-            message.into()
+        fn takes(&self, _: Signal) -> bool {
+            true
         }
 
-        fn send(&mut self, packed: Bytes) -> Sending<'_> {
-            let request = ExportTraceServiceRequest::decode(packed).expect("a request");
+        fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
+            Ok(Packed { signal: parcel.signal, body: parcel.message.clone() })
+        }
+
+        fn send(&self, packed: Packed) -> Sending {
+            let request = ExportTraceServiceRequest::decode(packed.body).expect("a request");
             let spans = request.resource_spans[0].scope_spans[0].spans.len();
             self.attempts.send((Instant::now(), spans)).expect("the test listens");
-            let outcome = self.script.pop_front().unwrap_or_else(|| Some(taken(0)));
+            let outcome = self
+                .script
+                .lock()
+                .expect("no test panics here")
+                .pop_front()
+                .unwrap_or_else(|| Some(taken(0)));
             Box::pin(async {
                 match outcome {
                     Some(outcome) => outcome,
@@ -344,7 +364,7 @@ mod tests {
             let books = registry.books("otlp");
             let (mut sinks, intake) = queue::open(1, settings.max_queue_size, &registry, &books);
             let (sender, attempts) = mpsc::unbounded_channel();
-            let script = script.into_iter().collect();
+            let script = Mutex::new(script.into_iter().collect());
             let exporter = Box::new(Scripted { script, attempts: sender });
             let encoder = Encoder::new(&Resource::new(None, &[]));
             let pipeline = Pipeline::new(settings, intake, encoder, exporter, books);

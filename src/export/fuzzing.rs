@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
-use super::otlp::{Outcome, read_grpc, read_http};
+use super::exporter::Outcome;
+use super::otlp::{read_grpc, read_http};
 use super::transport::Answer;
 
 /// Whether a batch is to be sent again (`None`), or how many of its spans were not taken.
@@ -13,7 +14,9 @@ fn settled(outcome: Outcome) -> Option<u64> {
             assert!(message.len() <= 3 * 256, "what is repeated is bounded");
             Some(rejected)
         }
-        Outcome::Refused { .. } => Some(u64::MAX),
+        Outcome::Refused { .. } | Outcome::TooLarge { .. } | Outcome::Malformed { .. } => {
+            Some(u64::MAX)
+        }
         Outcome::Retry { .. } => None,
     }
 }

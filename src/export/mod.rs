@@ -6,11 +6,14 @@
 //! counted in the end as exported or as dropped for a reason, and never as both.
 
 mod batch;
+mod config;
 mod connect;
 mod encode;
+mod exporter;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod otlp;
+mod parcel;
 mod queue;
 mod retry;
 #[cfg(test)]
@@ -20,112 +23,20 @@ mod wire;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub use batch::Pipeline;
+pub use config::{
+    Batch, Compression, Config, Destination, Filter, Otlp, Protocol, Queue, Target, WhenFull,
+};
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
 pub use otlp::headers;
+pub use parcel::{Parcel, Signal};
 pub use queue::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
 pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
 use crate::metrics::Registry;
 use crate::net::own::OwnSockets;
-use crate::trace::resource::Resource;
-
-/// The name of the destination in the books.
-const DESTINATION: &str = "otlp";
-
-/// The settings of the export pipeline.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Where and how to send.
-    pub otlp: Otlp,
-    /// How spans are gathered before they are sent.
-    pub batch: Batch,
-    /// Who the spans are of.
-    pub resource: Resource,
-}
-
-/// An OTLP endpoint and how to speak to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Otlp {
-    /// The whole URL that batches of spans are sent to: for HTTP with its path
-    /// (`http://collector:4318/v1/traces`), for gRPC without one.
-    pub traces_url: String,
-    /// The URL that the other signals are derived from, without `/v1/traces`.
-    pub base_url: String,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// Headers (for gRPC: metadata) to send along, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Whether bodies are compressed.
-    pub compression: Compression,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-    /// A PEM file of certificates to trust in place of the system's.
-    pub certificate: Option<PathBuf>,
-    /// PEM files of a certificate chain to present and of its private key.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-}
-
-/// The protocols of OTLP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// OTLP/gRPC.
-    Grpc,
-    /// OTLP/HTTP with protobuf bodies.
-    HttpProtobuf,
-}
-
-/// How bodies are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compression {
-    /// Not at all: best towards a collector on the same node.
-    #[default]
-    None,
-    /// With gzip.
-    Gzip,
-}
-
-/// The bounds of the batch span processor, by the names of `OTEL_BSP_*`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The longest time a span waits for its batch to fill.
-    pub schedule_delay: Duration,
-    /// How long sending one batch may take, retries included.
-    pub export_timeout: Duration,
-    /// The most spans that wait in memory; what is beyond is dropped and counted.
-    pub max_queue_size: usize,
-    /// The most spans in one batch.
-    pub max_export_batch_size: usize,
-}
-
-impl Default for Otlp {
-    fn default() -> Self {
-        Self {
-            traces_url: "http://localhost:4318/v1/traces".to_owned(),
-            base_url: "http://localhost:4318".to_owned(),
-            protocol: Protocol::HttpProtobuf,
-            headers: Vec::new(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(10),
-            certificate: None,
-            client_certificate: None,
-        }
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self {
-            schedule_delay: Duration::from_secs(5),
-            export_timeout: Duration::from_secs(30),
-            max_queue_size: 8_192,
-            max_export_batch_size: 512,
-        }
-    }
-}
 
 /// Why the export cannot be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,9 +94,9 @@ pub fn build(
     workers: usize,
     own: &OwnSockets,
 ) -> Result<(Vec<Sink>, Pipeline), ExportError> {
-    let exporter = otlp::connect(&config.otlp, own)?;
+    let exporter = exporter::connect(&config.first.target, own)?;
     let encoder = Encoder::new(&config.resource);
-    let books = registry.books(DESTINATION);
+    let books = registry.books(&config.first.name);
     let (sinks, intake) = queue::open(workers, config.batch.max_queue_size, registry, &books);
     Ok((sinks, Pipeline::new(config.batch, intake, encoder, exporter, books)))
 }
@@ -194,10 +105,12 @@ pub fn build(
 mod tests {
     use super::testing::{Authority, Collector, Script, Seen, books, finish};
     use super::*;
+    use crate::trace::resource::Resource;
     use opentelemetry_proto::tonic::collector::trace::v1 as proto;
     use prost::Message as _;
     use std::io::Read as _;
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::HttpProtobuf];
 
@@ -207,11 +120,21 @@ mod tests {
             Protocol::Grpc => base_url.clone(),
             Protocol::HttpProtobuf => format!("{base_url}/v1/traces"),
         };
+        let target = Target::Otlp(Otlp { traces_url, base_url, protocol, ..Otlp::default() });
+        let filter = Filter::default();
         Config {
-            otlp: Otlp { traces_url, base_url, protocol, ..Otlp::default() },
+            first: Destination { name: "otlp".to_owned(), target, filter },
+            further: Vec::new(),
             batch: Batch::default(),
+            queue: Queue::default(),
+            canary: false,
             resource: Resource::new(Some("orders"), &[]),
         }
+    }
+
+    fn otlp(config: &mut Config) -> &mut Otlp {
+        let Target::Otlp(otlp) = &mut config.first.target;
+        otlp
     }
 
     /// Sends five spans with these settings, and gives the books in the end.
@@ -280,8 +203,8 @@ mod tests {
         {
             let mut collector = Collector::start(protocol, vec![]).await;
             let mut config = config(protocol, collector.address);
-            config.otlp.compression = Compression::Gzip;
-            config.otlp.headers = vec![("x-token".to_owned(), "s3cret".to_owned())];
+            otlp(&mut config).compression = Compression::Gzip;
+            otlp(&mut config).headers = vec![("x-token".to_owned(), "s3cret".to_owned())];
             assert_eq!(run(&config).await, [5, 5, 0, 0, 0, 0]);
             let seen = collector.next().await;
             assert_eq!((header(&seen, encoding), header(&seen, "x-token")), ("gzip", "s3cret"));
@@ -356,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn a_destination_that_hangs_or_is_not_there_is_given_up_in_time() {
         let hurry = |mut config: Config| {
-            config.otlp.timeout = Duration::from_millis(50);
+            otlp(&mut config).timeout = Duration::from_millis(50);
             config.batch.export_timeout = Duration::from_millis(200);
             config
         };
@@ -380,16 +303,16 @@ mod tests {
             let mut collector = Collector::start_tls(protocol, &authority).await;
             let mut config = config(protocol, collector.address);
             let url = format!("https://localhost:{}/v1/traces", collector.address.port());
-            config.otlp.traces_url = url;
-            config.otlp.certificate = Some(authority.certificate());
+            otlp(&mut config).traces_url = url;
+            otlp(&mut config).certificate = Some(authority.certificate());
             config.batch.export_timeout = Duration::from_millis(500);
             assert_eq!(run(&config).await, [5, 0, 0, 0, 5, 0], "a client without a certificate");
-            config.otlp.client_certificate = Some(authority.client());
+            otlp(&mut config).client_certificate = Some(authority.client());
             assert_eq!(run(&config).await, [5, 5, 0, 0, 0, 0]);
             let request = decode(protocol, &collector.next().await, false);
             assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), 5);
 
-            config.otlp.certificate = None;
+            otlp(&mut config).certificate = None;
             assert_eq!(run(&config).await, [5, 0, 0, 0, 5, 0], "an authority nobody knows");
             assert_eq!(collector.waiting(), 0);
         }
@@ -405,10 +328,10 @@ mod tests {
         };
         for protocol in BOTH {
             let mut config = config(protocol, address);
-            config.otlp.headers = vec![("x-token".to_owned(), "line\nbreak".to_owned())];
+            otlp(&mut config).headers = vec![("x-token".to_owned(), "line\nbreak".to_owned())];
             let text = error(&config);
             assert!(text.contains("x-token") && !text.contains("break"), "{text}");
-            config.otlp.traces_url = "collector:4317".to_owned();
+            otlp(&mut config).traces_url = "collector:4317".to_owned();
             assert!(error(&config).contains("collector:4317"));
         }
     }

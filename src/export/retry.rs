@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::otlp::Outcome;
+use super::exporter::Outcome;
 
 /// The wait before the first retry.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -77,7 +77,9 @@ impl Standing {
             Outcome::Delivered { rejected: 0, message } if message.is_empty() => Self::Good,
             Outcome::Delivered { .. } => Self::Partial,
             Outcome::Retry { .. } => Self::Unreachable,
-            Outcome::Refused { .. } => Self::Refusing,
+            Outcome::Refused { .. } | Outcome::TooLarge { .. } | Outcome::Malformed { .. } => {
+                Self::Refusing
+            }
         }
     }
 
@@ -97,7 +99,9 @@ impl Standing {
             Outcome::Retry { reason, .. } => {
                 tracing::warn!(url, %reason, "spans do not arrive, retrying");
             }
-            Outcome::Refused { reason } => {
+            Outcome::Refused { reason }
+            | Outcome::TooLarge { reason }
+            | Outcome::Malformed { reason } => {
                 tracing::warn!(url, %reason, "spans are refused and dropped");
             }
         }

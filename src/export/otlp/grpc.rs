@@ -10,11 +10,21 @@ use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use bytes::Bytes;
 
-use super::{Compression, ExportError, Exporter, Otlp, Outcome, Reply, Sending, code};
+use super::{
+    Compression, ExportError, Exporter, Otlp, Packed, Parcel, Reply, Sending, Signal, Unfit, code,
+};
 use crate::export::transport::{Answer, SendError, Transport};
 use crate::export::wire::{Field, Fields};
 
-const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+/// The method that takes a signal.
+const fn path(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    }
+}
+
 const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC_STATUS: &str = "grpc-status";
@@ -25,18 +35,18 @@ const RETRY_INFO: &[u8] = b"/google.rpc.RetryInfo";
 /// The bytes before a message.
 const PREFIX: usize = 5;
 
-/// Calls `TraceService/Export` for each batch.
+/// Calls `Export` of the service that takes the signal, once for each parcel.
 #[derive(Debug)]
 pub(super) struct Grpc {
     url: String,
-    uri: Uri,
+    base: Uri,
     headers: HeaderMap,
     compression: Compression,
     transport: Transport,
 }
 
 impl Grpc {
-    pub(super) fn new(otlp: &Otlp, uri: Uri, transport: Transport) -> Result<Self, ExportError> {
+    pub(super) fn new(otlp: &Otlp, base: Uri, transport: Transport) -> Result<Self, ExportError> {
         let mut headers = super::headers(otlp)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -44,43 +54,49 @@ impl Grpc {
         if otlp.compression == Compression::Gzip {
             headers.insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let mut parts = uri.into_parts();
-        parts.path_and_query = Some(PathAndQuery::from_static(PATH));
-        let uri = Uri::from_parts(parts).expect("a URI with a scheme and a host takes a path");
         let compression = otlp.compression;
-        Ok(Self { url: otlp.traces_url.clone(), uri, headers, compression, transport })
+        Ok(Self { url: otlp.traces_url.clone(), base, headers, compression, transport })
     }
 
-    async fn call(&self, framed: Bytes) -> Outcome {
-        let mut request = Request::new(framed);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.headers.clone();
-        super::classify(match self.transport.send(request).await {
-            Ok(answer) => reply(&answer),
-            Err(SendError::TooLong(_)) => Reply::TooLong,
-            Err(SendError::Failed(reason)) => Reply::None(reason),
-        })
+    fn uri(&self, signal: Signal) -> Uri {
+        let mut parts = self.base.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::from_static(path(signal)));
+        Uri::from_parts(parts).expect("a URI with a scheme and a host takes a path")
     }
 }
 
 impl Exporter for Grpc {
-    fn pack(&self, message: Vec<u8>) -> Bytes {
+    fn takes(&self, _: Signal) -> bool {
+        true
+    }
+
+    fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
         let (flag, message) = match self.compression {
-            Compression::None => (0, message),
-            Compression::Gzip => (1, super::gzip(&message)),
+            Compression::None => (0, parcel.message.clone()),
+            Compression::Gzip => (1, super::gzip(&parcel.message).into()),
         };
         let length = u32::try_from(message.len()).expect("a batch is bounded far below 4 GiB");
         let mut framed = Vec::with_capacity(PREFIX + message.len());
         framed.push(flag);
         framed.extend_from_slice(&length.to_be_bytes());
         framed.extend_from_slice(&message);
-        framed.into()
+        Ok(Packed { signal: parcel.signal, body: framed.into() })
     }
 
-    fn send(&mut self, packed: Bytes) -> Sending<'_> {
-        Box::pin(self.call(packed))
+    fn send(&self, packed: Packed) -> Sending {
+        let mut request = Request::new(packed.body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(packed.signal);
+        *request.version_mut() = Version::HTTP_2;
+        *request.headers_mut() = self.headers.clone();
+        let transport = self.transport.clone();
+        Box::pin(async move {
+            super::classify(match transport.send(request).await {
+                Ok(answer) => reply(&answer),
+                Err(SendError::TooLong(_)) => Reply::TooLong,
+                Err(SendError::Failed(reason)) => Reply::None(reason),
+            })
+        })
     }
 
     fn url(&self) -> &str {
@@ -234,7 +250,7 @@ mod tests {
         let ok = answer(200, &[], &[("grpc-status", "0")]);
         assert!(matches!(outcome(&ok), Outcome::Delivered { .. }));
         let refused = answer(200, &[("grpc-status", "3"), ("grpc-message", "a%20b")], &[]);
-        let Outcome::Refused { reason } = outcome(&refused) else { panic!("refused") };
+        let Outcome::Malformed { reason } = outcome(&refused) else { panic!("malformed") };
         assert_eq!(reason, "gRPC status 3: a b");
     }
 

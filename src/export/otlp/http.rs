@@ -2,57 +2,83 @@
 
 use std::time::Duration;
 
+use super::{
+    Compression, ExportError, Exporter, Otlp, Packed, Parcel, Reply, Sending, Signal, Unfit,
+};
+use crate::export::transport::{Answer, SendError, Transport, uri};
 use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderValue, Method, Request, Uri};
-use bytes::Bytes;
 
-use super::{Compression, ExportError, Exporter, Otlp, Outcome, Reply, Sending};
-use crate::export::transport::{Answer, SendError, Transport};
+/// The paths of the signals beside traces, below the common URL.
+const METRICS_PATH: &str = "/v1/metrics";
+const LOGS_PATH: &str = "/v1/logs";
 
-/// Posts each batch to one URL.
+/// Posts each parcel to the URL of its signal.
 #[derive(Debug)]
 pub(super) struct Http {
     url: String,
-    uri: Uri,
+    traces: Uri,
+    metrics: Uri,
+    logs: Uri,
     headers: HeaderMap,
     compression: Compression,
     transport: Transport,
 }
 
 impl Http {
-    pub(super) fn new(otlp: &Otlp, uri: Uri, transport: Transport) -> Result<Self, ExportError> {
+    pub(super) fn new(otlp: &Otlp, traces: Uri, transport: Transport) -> Result<Self, ExportError> {
         let mut headers = super::headers(otlp)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if otlp.compression == Compression::Gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        let compression = otlp.compression;
-        Ok(Self { url: otlp.traces_url.clone(), uri, headers, compression, transport })
+        let base = otlp.base_url.trim_end_matches('/');
+        Ok(Self {
+            url: otlp.traces_url.clone(),
+            traces,
+            metrics: uri(&format!("{base}{METRICS_PATH}"))?,
+            logs: uri(&format!("{base}{LOGS_PATH}"))?,
+            headers,
+            compression: otlp.compression,
+            transport,
+        })
     }
 
-    async fn post(&self, body: Bytes) -> Outcome {
-        let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        super::classify(match self.transport.send(request).await {
-            Ok(answer) => reply(answer),
-            Err(SendError::TooLong(_)) => Reply::TooLong,
-            Err(SendError::Failed(reason)) => Reply::None(reason),
-        })
+    const fn uri(&self, signal: Signal) -> &Uri {
+        match signal {
+            Signal::Traces => &self.traces,
+            Signal::Metrics => &self.metrics,
+            Signal::Logs => &self.logs,
+        }
     }
 }
 
 impl Exporter for Http {
-    fn pack(&self, message: Vec<u8>) -> Bytes {
-        match self.compression {
-            Compression::None => message.into(),
-            Compression::Gzip => super::gzip(&message).into(),
-        }
+    fn takes(&self, _: Signal) -> bool {
+        true
     }
 
-    fn send(&mut self, packed: Bytes) -> Sending<'_> {
-        Box::pin(self.post(packed))
+    fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
+        let body = match self.compression {
+            Compression::None => parcel.message.clone(),
+            Compression::Gzip => super::gzip(&parcel.message).into(),
+        };
+        Ok(Packed { signal: parcel.signal, body })
+    }
+
+    fn send(&self, packed: Packed) -> Sending {
+        let mut request = Request::new(packed.body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(packed.signal).clone();
+        *request.headers_mut() = self.headers.clone();
+        let transport = self.transport.clone();
+        Box::pin(async move {
+            super::classify(match transport.send(request).await {
+                Ok(answer) => reply(answer),
+                Err(SendError::TooLong(_)) => Reply::TooLong,
+                Err(SendError::Failed(reason)) => Reply::None(reason),
+            })
+        })
     }
 
     fn url(&self) -> &str {

@@ -7,13 +7,13 @@
 mod grpc;
 mod http;
 
-use std::fmt::Debug;
 use std::io::Write as _;
-use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::exporter::{Exporter, Outcome, Packed, Sending, Unfit};
+use super::parcel::{Parcel, Signal};
 use super::transport::Transport;
 use super::wire::Fields;
 use super::{Compression, ExportError, Otlp, Protocol};
@@ -21,45 +21,6 @@ use crate::net::own::OwnSockets;
 
 /// The name we give ourselves.
 const USER_AGENT: &str = concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
-
-/// What became of one attempt to send a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The destination took the batch, but not the `rejected` spans; never to be sent again.
-    Delivered {
-        /// Spans that it did not take.
-        rejected: u64,
-        /// What it has to say; often nothing.
-        message: String,
-    },
-    /// Another attempt may go better, not before `after` if that is given.
-    Retry {
-        /// The least time to wait.
-        after: Option<Duration>,
-        /// For people.
-        reason: String,
-    },
-    /// The destination will never take this batch.
-    Refused {
-        /// For people.
-        reason: String,
-    },
-}
-
-/// A future that an [`Exporter`] gives.
-pub(super) type Sending<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
-
-/// Something that batches can be sent to. Its cost is paid per batch, not per span.
-pub(super) trait Exporter: Debug + Send {
-    /// Makes what is sent of an encoded request; done once, however often it is sent.
-    fn pack(&self, message: Vec<u8>) -> Bytes;
-
-    /// Sends it once.
-    fn send(&mut self, packed: Bytes) -> Sending<'_>;
-
-    /// Where it goes, for people.
-    fn url(&self) -> &str;
-}
 
 /// The exporter that `otlp` asks for; its connections are among `own`.
 pub(super) fn connect(otlp: &Otlp, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
@@ -89,6 +50,7 @@ mod code {
     pub(super) const OK: u32 = 0;
     pub(super) const CANCELLED: u32 = 1;
     pub(super) const UNKNOWN: u32 = 2;
+    pub(super) const INVALID_ARGUMENT: u32 = 3;
     pub(super) const DEADLINE_EXCEEDED: u32 = 4;
     pub(super) const PERMISSION_DENIED: u32 = 7;
     pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
@@ -108,17 +70,25 @@ fn classify(reply: Reply) -> Outcome {
         Reply::None(reason) => Outcome::Retry { after: None, reason },
         Reply::TooLong => Outcome::Refused { reason: "the answer is too long".to_owned() },
         Reply::Http { status: 200..=299, body, .. } => delivered(&body),
-        Reply::Http { status: status @ (429 | 502 | 503 | 504), after, body } => {
-            Outcome::Retry { after, reason: http_reason(status, &body) }
+        Reply::Http { status, after, body } => {
+            let reason = http_reason(status, &body);
+            match status {
+                429 | 502 | 503 | 504 => Outcome::Retry { after, reason },
+                413 => Outcome::TooLarge { reason },
+                400 | 422 => Outcome::Malformed { reason },
+                _ => Outcome::Refused { reason },
+            }
         }
-        Reply::Http { status, body, .. } => Outcome::Refused { reason: http_reason(status, &body) },
         Reply::Grpc { code: code::OK, response, .. } => delivered(&response),
         Reply::Grpc { code, retry_delay, message, .. } => {
             let reason = format!("gRPC status {code}: {message}");
-            if is_retryable(code, retry_delay) {
-                Outcome::Retry { after: retry_delay, reason }
-            } else {
-                Outcome::Refused { reason }
+            match code {
+                _ if is_retryable(code, retry_delay) => {
+                    Outcome::Retry { after: retry_delay, reason }
+                }
+                code::RESOURCE_EXHAUSTED if is_about_size(&reason) => Outcome::TooLarge { reason },
+                code::INVALID_ARGUMENT => Outcome::Malformed { reason },
+                _ => Outcome::Refused { reason },
             }
         }
     }
@@ -134,6 +104,13 @@ pub(super) fn read_grpc(answer: &super::transport::Answer) -> Outcome {
 #[cfg(fuzzing)]
 pub(super) fn read_http(answer: super::transport::Answer) -> Outcome {
     classify(http::reply(answer))
+}
+
+/// Whether it is the size of the message that a server has no resources for. There is no code for
+/// that alone; this is how the servers of Go, Java, Python and Rust put it.
+fn is_about_size(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["larger than", "exceeds maximum size", "too large"].iter().any(|says| reason.contains(says))
 }
 
 const fn is_retryable(code: u32, retry_delay: Option<Duration>) -> bool {
@@ -229,6 +206,24 @@ mod tests {
         let delay = Some(Duration::from_secs(1));
         let retried: Vec<u32> = (1..20).filter(|code| is_retry(grpc(*code, delay))).collect();
         assert_eq!(retried, [1, 4, 8, 10, 11, 14, 15]);
+    }
+
+    #[test]
+    fn what_is_too_large_may_pass_in_parts_and_what_is_malformed_too() {
+        assert!(matches!(classify(http(413)), Outcome::TooLarge { .. }));
+        assert!(matches!(classify(http(400)), Outcome::Malformed { .. }));
+        assert!(matches!(classify(http(401)), Outcome::Refused { .. }));
+        assert!(matches!(classify(grpc(3, None)), Outcome::Malformed { .. }));
+        for (message, may_pass) in [
+            ("grpc: received message larger than max (5000000 vs. 4194304)", true),
+            ("gRPC message exceeds maximum size 4194304: 5000000", true),
+            ("quota of spans used up", false),
+        ] {
+            let (message, response) = (message.to_owned(), Bytes::new());
+            let reply = Reply::Grpc { code: 8, retry_delay: None, message, response };
+            let is_too_large = matches!(classify(reply), Outcome::TooLarge { .. });
+            assert_eq!(is_too_large, may_pass);
+        }
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! The settings of the export pipeline, as the rest of spandrel gives them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::trace::resource::Resource;
+
+/// The settings of the export pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where all spans are sent: the destination that the variables of OpenTelemetry set.
+    pub first: Destination,
+    /// Where they are sent as well.
+    pub further: Vec<Destination>,
+    /// How spans are gathered before they are sent.
+    pub batch: Batch,
+    /// How much may wait in memory.
+    pub queue: Queue,
+    /// Whether a span is sent at the start that tells whether the way is free.
+    pub canary: bool,
+    /// Who the spans are of.
+    pub resource: Resource,
+}
+
+impl Config {
+    /// The OTLP endpoint of the first destination, if that is one: where spandrel's own logs and
+    /// metrics go.
+    #[must_use]
+    pub const fn otlp(&self) -> Option<&Otlp> {
+        match &self.first.target {
+            Target::Otlp(otlp) => Some(otlp),
+        }
+    }
+}
+
+/// Something that telemetry is sent to, beside others and independent of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// Its name in the books, in the log and on disk.
+    pub name: String,
+    /// What it is.
+    pub target: Target,
+    /// Which spans it gets.
+    pub filter: Filter,
+}
+
+/// What a destination is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A collector that speaks OTLP.
+    Otlp(Otlp),
+}
+
+/// Which spans a destination gets: those that have all these attributes with one of the values of
+/// each. An empty filter lets all pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Names of attributes, and the values that pass.
+    pub attributes: Vec<(String, Vec<String>)>,
+    /// The tenants whose spans pass; empty for all.
+    pub tenants: Vec<String>,
+}
+
+/// How much may wait in memory, and what goes when that is too little.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The most memory that waiting telemetry takes up, in bytes, over all destinations.
+    pub max_bytes: usize,
+    /// What is given up when there is no room. Spans with errors are kept longest either way.
+    pub when_full: WhenFull,
+}
+
+/// What is given up when there is no room in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// What has waited longest.
+    #[default]
+    DropOldest,
+    /// What has just come.
+    DropNewest,
+}
+
+/// An OTLP endpoint and how to speak to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// The whole URL that batches of spans are sent to: for HTTP with its path
+    /// (`http://collector:4318/v1/traces`), for gRPC without one.
+    pub traces_url: String,
+    /// The URL that the other signals are derived from, without `/v1/traces`.
+    pub base_url: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Headers (for gRPC: metadata) to send along, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Whether bodies are compressed.
+    pub compression: Compression,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// A PEM file of certificates to trust in place of the system's.
+    pub certificate: Option<PathBuf>,
+    /// PEM files of a certificate chain to present and of its private key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// The protocols of OTLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP/gRPC.
+    Grpc,
+    /// OTLP/HTTP with protobuf bodies.
+    HttpProtobuf,
+}
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all: best towards a collector on the same node.
+    #[default]
+    None,
+    /// With gzip.
+    Gzip,
+}
+
+/// The bounds of the batch span processor, by the names of `OTEL_BSP_*`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The longest time a span waits for its batch to fill.
+    pub schedule_delay: Duration,
+    /// How long sending one batch may take, retries included.
+    pub export_timeout: Duration,
+    /// The most spans that wait in memory; what is beyond is dropped and counted.
+    pub max_queue_size: usize,
+    /// The most spans in one batch.
+    pub max_export_batch_size: usize,
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            traces_url: "http://localhost:4318/v1/traces".to_owned(),
+            base_url: "http://localhost:4318".to_owned(),
+            protocol: Protocol::HttpProtobuf,
+            headers: Vec::new(),
+            compression: Compression::None,
+            timeout: Duration::from_secs(10),
+            certificate: None,
+            client_certificate: None,
+        }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self {
+            schedule_delay: Duration::from_secs(5),
+            export_timeout: Duration::from_secs(30),
+            max_queue_size: 8_192,
+            max_export_batch_size: 512,
+        }
+    }
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { max_bytes: 32 * 1024 * 1024, when_full: WhenFull::DropOldest }
+    }
+}
