@@ -3,9 +3,14 @@
 //! A counter is one atomic that its owner adds to; each worker has its own, so that no cache line
 //! is shared on the request path. Reading sums those that carry the same labels.
 
+mod books;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use books::Ledger;
+pub use books::{Books, DropReason, Kind};
 
 /// A metric: its name, what kind of number it is, and what it tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +43,45 @@ pub const SPANS_DROPPED: Metric =
     counter("spandrel_spans_dropped_total", "Spans that were given up, by reason.");
 /// Spans that are on their way.
 pub const SPANS_QUEUED: Metric =
-    gauge("spandrel_spans_queued", "Spans that are finished and neither exported nor dropped yet.");
+    gauge("spandrel_spans_queued", "Spans in memory that are neither exported nor dropped yet.");
+/// Spans on disk.
+pub const SPANS_SPOOLED: Metric =
+    gauge("spandrel_spans_spooled", "Spans on disk that the destination has not acknowledged yet.");
+/// Spans that an earlier process left on disk.
+pub const SPANS_RECOVERED: Metric = counter(
+    "spandrel_spans_recovered_total",
+    "Spans that were found on disk at the start, where an earlier process had put them.",
+);
+/// Records of the application's own telemetry.
+pub const RECORDS_RECEIVED: Metric = counter(
+    "spandrel_records_received_total",
+    "Data points and log records that the application sent, by signal.",
+);
+/// Records that a destination has acknowledged.
+pub const RECORDS_EXPORTED: Metric = counter(
+    "spandrel_records_exported_total",
+    "Data points and log records that the destination has acknowledged.",
+);
+/// Records that were given up.
+pub const RECORDS_DROPPED: Metric = counter(
+    "spandrel_records_dropped_total",
+    "Data points and log records that were given up, by reason.",
+);
+/// Records that are on their way.
+pub const RECORDS_QUEUED: Metric = gauge(
+    "spandrel_records_queued",
+    "Data points and log records in memory that are neither exported nor dropped yet.",
+);
+/// Records on disk.
+pub const RECORDS_SPOOLED: Metric = gauge(
+    "spandrel_records_spooled",
+    "Data points and log records on disk that the destination has not acknowledged yet.",
+);
+/// Records that an earlier process left on disk.
+pub const RECORDS_RECOVERED: Metric = counter(
+    "spandrel_records_recovered_total",
+    "Data points and log records that were found on disk at the start.",
+);
 /// Requests, by direction and class of status.
 pub const REQUESTS: Metric =
     counter("spandrel_requests_total", "Requests that ended, by direction and class of status.");
@@ -80,11 +123,19 @@ pub const CONTEXT_CONFLICTS: Metric = counter(
 );
 
 /// Every metric there is.
-pub const ALL: [Metric; 13] = [
+pub const ALL: [Metric; 21] = [
     SPANS_CREATED,
     SPANS_EXPORTED,
     SPANS_DROPPED,
     SPANS_QUEUED,
+    SPANS_SPOOLED,
+    SPANS_RECOVERED,
+    RECORDS_RECEIVED,
+    RECORDS_EXPORTED,
+    RECORDS_DROPPED,
+    RECORDS_QUEUED,
+    RECORDS_SPOOLED,
+    RECORDS_RECOVERED,
     REQUESTS,
     CONNECTIONS,
     OPAQUE_CONNECTIONS,
@@ -102,35 +153,6 @@ const fn counter(name: &'static str, help: &'static str) -> Metric {
 
 const fn gauge(name: &'static str, help: &'static str) -> Metric {
     Metric { name, kind: MetricKind::Gauge, help }
-}
-
-/// Why a span was given up: the values of the label `reason`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropReason {
-    /// The queue was full.
-    QueueFull,
-    /// The destination refused it for good, or took the batch but not this span.
-    Rejected,
-    /// The destination could not be reached within the time a batch has.
-    Unreachable,
-    /// spandrel stopped before it could be sent.
-    Shutdown,
-}
-
-impl DropReason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::QueueFull, Self::Rejected, Self::Unreachable, Self::Shutdown];
-
-    /// The value of the label.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::Rejected => "rejected",
-            Self::Unreachable => "unreachable",
-            Self::Shutdown => "shutdown",
-        }
-    }
 }
 
 /// A number that its owner changes and the registry reads.
@@ -160,28 +182,6 @@ impl Counter {
     }
 }
 
-/// The numbers of one destination: created = exported + dropped + queued.
-#[derive(Clone, Debug)]
-pub struct Books {
-    /// Spans the destination has acknowledged.
-    pub exported: Counter,
-    dropped: [Counter; DropReason::ALL.len()],
-}
-
-impl Books {
-    /// The counter of spans dropped for `reason`.
-    #[must_use]
-    pub fn dropped(&self, reason: DropReason) -> &Counter {
-        let [queue_full, rejected, unreachable, shutdown] = &self.dropped;
-        match reason {
-            DropReason::QueueFull => queue_full,
-            DropReason::Rejected => rejected,
-            DropReason::Unreachable => unreachable,
-            DropReason::Shutdown => shutdown,
-        }
-    }
-}
-
 /// A label and its value.
 pub type Label = (&'static str, &'static str);
 
@@ -200,7 +200,9 @@ pub struct Sample {
 #[derive(Debug, Default)]
 pub struct Registry {
     series: Mutex<Vec<Series>>,
-    destinations: Mutex<Vec<&'static str>>,
+    ledgers: Mutex<Vec<Ledger>>,
+    /// Held while telemetry changes from one state to another, and while that is read.
+    settling: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
@@ -227,39 +229,35 @@ impl Registry {
         counter
     }
 
-    /// The books of a destination. Destinations are few and last as long as the process, as do
-    /// their names.
+    /// The books of what is of one `kind` and for one destination. Destinations are few and last
+    /// as long as the process, as do their names.
     #[must_use]
-    pub fn books(&self, destination: &str) -> Books {
-        let destination: &'static str = destination.to_owned().leak();
-        let to = ("destination", destination);
-        let books = Books {
-            exported: self.counter(SPANS_EXPORTED, &[to]),
-            dropped: DropReason::ALL
-                .map(|reason| self.counter(SPANS_DROPPED, &[to, ("reason", reason.as_str())])),
-        };
-        self.destinations.lock().unwrap_or_else(PoisonError::into_inner).push(destination);
+    pub fn books(&self, destination: &str, kind: Kind) -> Books {
+        let ledger = Ledger::new(destination, kind);
+        let books = ledger.open(self, Arc::clone(&self.settling));
+        self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).push(ledger);
         books
     }
 
-    /// Every number at this moment. What was created is read last, so that the difference to what
-    /// is settled, which is what is queued, is never short and the books balance in every reading.
+    /// Every number at this moment. What came into being is read last, so that the difference to
+    /// what is settled, which is what is queued, is never short and the books balance in every
+    /// reading.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
+        let settled = self.settling.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let read = |series: &Series| Sample {
             metric: series.metric,
             labels: series.labels.clone(),
             value: series.counters.iter().map(Counter::value).sum(),
         };
-        let (created, others): (Vec<_>, Vec<_>) =
-            all.iter().partition(|series| series.metric == SPANS_CREATED);
+        let (sources, others): (Vec<_>, Vec<_>) =
+            all.iter().partition(|series| books::is_source(series.metric));
         let mut samples: Vec<Sample> = others.into_iter().map(read).collect();
-        samples.extend(created.into_iter().map(read));
-        drop(all);
-        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
-        for destination in destinations.iter() {
-            let queued = queued(&samples, destination);
+        samples.extend(sources.into_iter().map(read));
+        drop((all, settled));
+        for ledger in self.ledgers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let queued = ledger.queued(&samples);
             samples.push(queued);
         }
         samples.sort_by_key(|sample| sample.metric.name);
@@ -293,19 +291,6 @@ impl Registry {
     }
 }
 
-/// What a destination still owes: created - exported - dropped.
-fn queued(samples: &[Sample], destination: &'static str) -> Sample {
-    let labels = vec![("destination", destination)];
-    let sum = |is_wanted: &dyn Fn(&Sample) -> bool| -> u64 {
-        samples.iter().filter(|sample| is_wanted(sample)).map(|sample| sample.value).sum()
-    };
-    let created = sum(&|s| s.metric == SPANS_CREATED);
-    let settled = sum(&|s| {
-        (s.metric == SPANS_EXPORTED || s.metric == SPANS_DROPPED) && s.labels.starts_with(&labels)
-    });
-    Sample { metric: SPANS_QUEUED, labels, value: created.saturating_sub(settled) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,25 +302,6 @@ mod tests {
         one.add(2);
         two.add(3);
         assert!(registry.render().contains("\nspandrel_requests_total 5\n"));
-    }
-
-    #[test]
-    fn the_books_balance_at_every_reading() {
-        let registry = Registry::default();
-        let created = registry.counter(SPANS_CREATED, &[]);
-        let books = registry.books("otlp");
-        created.add(10);
-        books.exported.add(6);
-        books.dropped(DropReason::QueueFull).add(1);
-        let text = registry.render();
-        for line in [
-            "spandrel_spans_created_total 10",
-            "spandrel_spans_exported_total{destination=\"otlp\"} 6",
-            "spandrel_spans_dropped_total{destination=\"otlp\",reason=\"queue_full\"} 1",
-            "spandrel_spans_queued{destination=\"otlp\"} 3",
-        ] {
-            assert!(text.lines().any(|l| l == line), "{line} is missing from\n{text}");
-        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Protocol, Sink, queue};
+use super::{Protocol, Sink, sink};
 use crate::metrics::{Registry, SPANS_CREATED};
 use crate::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
 use crate::trace::{Flags, IdGenerator};
@@ -44,10 +44,11 @@ pub(crate) fn span() -> Span {
 }
 
 /// A sink, and where the batches of its spans come out.
-pub(crate) fn kept(registry: &Registry) -> (Sink, mpsc::UnboundedReceiver<SpanBatch>) {
-    let books = registry.books("test");
-    let (mut sinks, intake) = queue::open(1, 1_024, registry, &books);
-    (sinks.remove(0), intake.batches)
+pub(crate) fn kept(registry: &Registry) -> (Sink, mpsc::Receiver<SpanBatch>) {
+    let books = registry.books("test", crate::metrics::Kind::Spans);
+    let room = sink::Room { spans: 65_536, bytes: 64 << 20 };
+    let (mut sinks, intake) = sink::open(1, room, registry, &[books]);
+    (sinks.remove(0), intake.only())
 }
 
 /// Finishes `count` spans.

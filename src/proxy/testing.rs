@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
@@ -34,7 +34,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Stage {
     pub(super) worker: Rc<Worker>,
     pub(super) registry: Arc<Registry>,
-    batches: UnboundedReceiver<SpanBatch>,
+    batches: Receiver<SpanBatch>,
 }
 
 /// A finished span, with its attributes as texts.

@@ -281,6 +281,36 @@ impl SpanBatch {
         self.spans.push(Stored { span, start, name, trace_state, attributes });
     }
 
+    /// An empty batch with room for as much as `other` holds.
+    #[must_use]
+    pub fn like(other: &Self) -> Self {
+        Self {
+            spans: Vec::with_capacity(other.spans.len()),
+            arena: Vec::with_capacity(other.arena.len()),
+        }
+    }
+
+    /// A copy of those spans, from the one of the number `from` on, that are wanted.
+    #[must_use]
+    pub fn select(&self, from: usize, mut is_wanted: impl FnMut(&SpanView<'_>) -> bool) -> Self {
+        let mut selected = Self::default();
+        for (stored, view) in self.spans.iter().zip(self.iter()).skip(from) {
+            if is_wanted(&view) {
+                let moved = stored.start - selected.arena.len();
+                let text = self.arena.get(stored.start..stored.attributes).unwrap_or_default();
+                selected.arena.extend_from_slice(text);
+                selected.spans.push(Stored {
+                    span: stored.span,
+                    start: stored.start - moved,
+                    name: stored.name - moved,
+                    trace_state: stored.trace_state - moved,
+                    attributes: stored.attributes - moved,
+                });
+            }
+        }
+        selected
+    }
+
     /// How many spans there are.
     #[must_use]
     pub const fn len(&self) -> usize {

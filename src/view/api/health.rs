@@ -82,7 +82,11 @@ fn line((service, instance): &Identity, sidecar: &Sidecar, now: u64) -> Line {
         ["spans_created", "spans_exported", "spans_queued"].map(|metric| sidecar.sum(metric));
     let dropped = sidecar.by_labels("spans_dropped").filter(|(_, spans)| *spans > 0);
     let whole = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let accounted = exported + queued + sidecar.sum("spans_dropped");
+    let [spooled, recovered] = ["spans_spooled", "spans_recovered"].map(|m| sidecar.sum(m));
+    // Each destination owes every span.
+    let destinations = u64::try_from(sidecar.by_labels("spans_queued").count()).unwrap_or(u64::MAX);
+    let owed = created.saturating_mul(destinations.max(1)) + recovered;
+    let accounted = exported + queued + spooled + sidecar.sum("spans_dropped");
     Line {
         service: service.clone(),
         instance: instance.clone(),
@@ -93,7 +97,7 @@ fn line((service, instance): &Identity, sidecar: &Sidecar, now: u64) -> Line {
         dropped: dropped
             .map(|(labels, spans)| Dropped { reason: reason(labels).to_owned(), spans })
             .collect(),
-        balance: whole(created).saturating_sub(whole(accounted)),
+        balance: whole(owed).saturating_sub(whole(accounted)),
         requests: sidecar.sum("requests"),
         faults: sidecar.sum("fault"),
         logs: sidecar

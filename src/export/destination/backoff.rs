@@ -1,15 +1,13 @@
-//! How long to wait before a batch is tried again, and when to speak about it.
+//! How long to wait before a destination is tried again.
 
 use std::time::Duration;
-
-use super::exporter::Outcome;
 
 /// The wait before the first retry.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait of one's own choice.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait that the destination may ask for.
-pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_ASKED: Duration = Duration::from_mins(10);
 
 /// The waits between the attempts of one batch: each half as long again as the one before, and
 /// shortened by up to a quarter at random, so that many sidecars do not come back all at once.
@@ -34,10 +32,15 @@ impl Backoff {
     /// follows; it is believed up to [`LONGEST_ASKED`].
     pub(super) fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let own = self.next.mul_f64(1.0 - self.random.fraction() / 4.0);
-        let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
+        let asked = Self::asked(asked);
         let wait = own.max(asked);
         self.next = self.next.max(asked).mul_f64(1.5).min(LONGEST_WAIT);
         wait
+    }
+
+    /// What is believed of a wait that is asked for.
+    pub(super) fn asked(asked: Option<Duration>) -> Duration {
+        asked.unwrap_or_default().min(LONGEST_ASKED)
     }
 }
 
@@ -53,58 +56,6 @@ impl XorShift {
         self.0 ^= self.0 << 17;
         let upper = (self.0 >> 32) as u32;
         f64::from(upper) / (f64::from(u32::MAX) + 1.0)
-    }
-}
-
-/// How the destination stands with us. It is spoken of when it changes, not at every batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Batches arrive, or none was sent yet.
-    #[default]
-    Good,
-    /// Batches arrive, and the destination has remarks or leaves out spans.
-    Partial,
-    /// Nothing arrives at the moment.
-    Unreachable,
-    /// The destination wants nothing of what it gets.
-    Refusing,
-}
-
-impl Standing {
-    /// What the outcome of one attempt makes of it.
-    pub(super) const fn after(outcome: &Outcome) -> Self {
-        match outcome {
-            Outcome::Delivered { rejected: 0, message } if message.is_empty() => Self::Good,
-            Outcome::Delivered { .. } => Self::Partial,
-            Outcome::Retry { .. } => Self::Unreachable,
-            Outcome::Refused { .. } | Outcome::TooLarge { .. } | Outcome::Malformed { .. } => {
-                Self::Refusing
-            }
-        }
-    }
-
-    /// Takes over what the outcome of an attempt makes of it, with one log line if that is news.
-    pub(super) fn update(&mut self, outcome: &Outcome, url: &str) {
-        let before = std::mem::replace(self, Self::after(outcome));
-        if before == *self {
-            return;
-        }
-        match outcome {
-            Outcome::Delivered { rejected: 0, message } if message.is_empty() => {
-                tracing::info!(url, "spans are arriving again");
-            }
-            Outcome::Delivered { rejected, message } => {
-                tracing::warn!(url, rejected, reason = %message, "spans arrive with remarks");
-            }
-            Outcome::Retry { reason, .. } => {
-                tracing::warn!(url, %reason, "spans do not arrive, retrying");
-            }
-            Outcome::Refused { reason }
-            | Outcome::TooLarge { reason }
-            | Outcome::Malformed { reason } => {
-                tracing::warn!(url, %reason, "spans are refused and dropped");
-            }
-        }
     }
 }
 

@@ -1,0 +1,83 @@
+//! The control thread's end of the way: from all workers to every destination.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::destination::{Destination, Door, Phase};
+use super::sink::Intake;
+
+/// The end of all workers' sinks: a future to be run on the control thread.
+#[derive(Debug)]
+pub struct Pipeline {
+    intake: Intake,
+    doors: Vec<Door>,
+    destinations: Vec<Destination>,
+}
+
+impl Pipeline {
+    pub(super) const fn new(
+        intake: Intake,
+        doors: Vec<Door>,
+        destinations: Vec<Destination>,
+    ) -> Self {
+        Self { intake, doors, destinations }
+    }
+
+    /// Sends what the sinks hand over, until `shutdown` comes or every sink is gone.
+    ///
+    /// After `shutdown` it goes on for up to `grace`, until nothing is left; what is left then is
+    /// dropped and counted, as is what sinks hand over later. Flush or drop the sinks before.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, grace: Duration) {
+        let Self { mut intake, doors, destinations } = self;
+        let (phase, told) = watch::channel(Phase::Running);
+        let mut running = JoinSet::new();
+        for destination in destinations {
+            running.spawn(destination.run(told.clone()));
+        }
+        let mut shutdown = pin!(shutdown);
+        let is_told = tokio::select! {
+            () = pass_on(&mut intake, &doors) => false,
+            () = &mut shutdown => true,
+        };
+        if is_told {
+            intake.close();
+            pass_on(&mut intake, &doors).await;
+        }
+        phase.send_replace(Phase::Closing);
+        let out_of_time = async {
+            if !is_told {
+                shutdown.await;
+            }
+            sleep(grace).await;
+        };
+        tokio::select! {
+            () = all_ended(&mut running) => return,
+            () = out_of_time => {}
+        }
+        phase.send_replace(Phase::Over);
+        all_ended(&mut running).await;
+    }
+}
+
+/// Gives every destination what comes, until nothing more will.
+async fn pass_on(intake: &mut Intake, doors: &[Door]) {
+    while let Some(batch) = intake.recv().await {
+        let batch = Arc::new(batch);
+        for door in doors {
+            door.push(&batch);
+        }
+    }
+}
+
+async fn all_ended(running: &mut JoinSet<()>) {
+    while let Some(ended) = running.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a destination ended, which is a fault of spandrel's");
+        }
+    }
+}
