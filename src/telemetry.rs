@@ -302,7 +302,7 @@ fn log_exporter(
 ) -> Result<LogExporter, TelemetryError> {
     let builder = LogExporter::builder();
     Ok(match otlp.protocol {
-        Protocol::HttpProtobuf => {
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
             over_http(builder.with_http(), otlp, "/v1/logs", control, own)?.build()?
         }
         Protocol::Grpc => {
@@ -319,7 +319,7 @@ fn metric_exporter(
 ) -> Result<MetricExporter, TelemetryError> {
     let builder = MetricExporter::builder();
     Ok(match otlp.protocol {
-        Protocol::HttpProtobuf => {
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
             over_http(builder.with_http(), otlp, "/v1/metrics", control, own)?.build()?
         }
         Protocol::Grpc => {
@@ -345,7 +345,10 @@ fn over_http<B: WithExportConfig + WithHttpConfig>(
     let builder = builder.with_http_client(client).with_endpoint(url).with_timeout(otlp.timeout);
     Ok(match otlp.compression {
         Compression::None => builder,
-        Compression::Gzip => builder.with_compression(opentelemetry_otlp::Compression::Gzip),
+        // The SDK compresses with gzip only; every collector takes that.
+        Compression::Gzip | Compression::Zstd => {
+            builder.with_compression(opentelemetry_otlp::Compression::Gzip)
+        }
     })
 }
 
@@ -367,7 +370,10 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(
         .with_metadata(MetadataMap::from_headers(crate::export::headers(otlp)?));
     Ok(match otlp.compression {
         Compression::None => builder,
-        Compression::Gzip => builder.with_compression(opentelemetry_otlp::Compression::Gzip),
+        // The SDK compresses with gzip only; every collector takes that.
+        Compression::Gzip | Compression::Zstd => {
+            builder.with_compression(opentelemetry_otlp::Compression::Gzip)
+        }
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::value::Value;
 use super::values::Values;
-use crate::export::{Compression, Otlp, Protocol};
+use crate::export::{Compression, Otlp, Protocol, Proxy};
 
 /// The port that OTLP/gRPC is served on.
 const GRPC_PORT: u16 = 4317;
@@ -82,7 +82,7 @@ pub(super) fn resolve(values: &mut Values) -> Otlp {
             let of_traces = of_traces.as_ref().unwrap_or(&common);
             (of_traces.root(is_insecure), common.root(is_insecure))
         }
-        Protocol::HttpProtobuf => {
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
             let base = common.whole(false);
             let traces = of_traces.map_or_else(
                 || format!("{base}{TRACES_PATH}"),
@@ -103,6 +103,7 @@ pub(super) fn resolve(values: &mut Values) -> Otlp {
         timeout: values.duration("export.otlp.timeout"),
         certificate: values.path("export.otlp.certificate"),
         client_certificate: client_certificate(values),
+        proxy: Proxy::default(),
     }
 }
 

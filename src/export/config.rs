@@ -1,5 +1,6 @@
 //! The settings of the export pipeline, as the rest of spandrel gives them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ impl Config {
     pub const fn otlp(&self) -> Option<&Otlp> {
         match &self.first.target {
             Target::Otlp(otlp) => Some(otlp),
+            Target::Zipkin(_) | Target::Lines(_) => None,
         }
     }
 }
@@ -49,6 +51,10 @@ pub struct Destination {
 pub enum Target {
     /// A collector that speaks OTLP.
     Otlp(Otlp),
+    /// A server that takes Zipkin's JSON.
+    Zipkin(Zipkin),
+    /// A file, or standard output.
+    Lines(Lines),
 }
 
 /// Which spans a destination gets: those that have all these attributes with one of the values of
@@ -100,6 +106,55 @@ pub struct Otlp {
     pub certificate: Option<PathBuf>,
     /// PEM files of a certificate chain to present and of its private key.
     pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// The proxies on the way.
+    pub proxy: Proxy,
+}
+
+/// A server that takes spans as Zipkin's JSON, version 2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zipkin {
+    /// The whole URL that spans are posted to.
+    pub url: String,
+    /// Headers to send along, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// A PEM file of certificates to trust in place of the system's.
+    pub certificate: Option<PathBuf>,
+    /// PEM files of a certificate chain to present and of its private key.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// The proxies on the way.
+    pub proxy: Proxy,
+}
+
+/// Lines of JSON, each an OTLP export request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lines {
+    /// The file they are appended to; `None` for standard output.
+    pub path: Option<PathBuf>,
+    /// How long the file may get before another is begun, in bytes; of no meaning to standard
+    /// output.
+    pub max_bytes: u64,
+    /// How many files there may be, the one that is written to among them; the oldest goes first.
+    pub max_files: usize,
+}
+
+/// The proxies that the network asks for, as URLs of which the host is enough, with a name and a
+/// password where they want one (`http://name:password@proxy:3128`).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// For destinations of `http://`.
+    pub http: Option<String>,
+    /// For destinations of `https://`.
+    pub https: Option<String>,
+    /// For those of either that have none above.
+    pub all: Option<String>,
+    /// Which hosts are reached without a proxy, in the form of the variable `NO_PROXY`: names
+    /// (with those below them), addresses and ranges of addresses, separated by commas; `*` for
+    /// all.
+    pub no: String,
 }
 
 /// The protocols of OTLP.
@@ -109,6 +164,8 @@ pub enum Protocol {
     Grpc,
     /// OTLP/HTTP with protobuf bodies.
     HttpProtobuf,
+    /// OTLP/HTTP with JSON bodies.
+    HttpJson,
 }
 
 /// How bodies are compressed.
@@ -119,6 +176,8 @@ pub enum Compression {
     None,
     /// With gzip.
     Gzip,
+    /// With Zstandard, which not every collector takes.
+    Zstd,
 }
 
 /// The bounds of the batch span processor, by the names of `OTEL_BSP_*`.
@@ -145,7 +204,40 @@ impl Default for Otlp {
             timeout: Duration::from_secs(10),
             certificate: None,
             client_certificate: None,
+            proxy: Proxy::default(),
         }
+    }
+}
+
+impl Default for Zipkin {
+    fn default() -> Self {
+        Self {
+            url: "http://localhost:9411/api/v2/spans".to_owned(),
+            headers: Vec::new(),
+            compression: Compression::None,
+            timeout: Duration::from_secs(10),
+            certificate: None,
+            client_certificate: None,
+            proxy: Proxy::default(),
+        }
+    }
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { path: None, max_bytes: 100 * 1024 * 1024, max_files: 5 }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    /// Says which there are, not where: their URLs may have a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("http", &self.http.is_some())
+            .field("https", &self.https.is_some())
+            .field("all", &self.all.is_some())
+            .field("no", &self.no)
+            .finish()
     }
 }
 

@@ -83,5 +83,7 @@ pub(super) enum Outcome {
 pub(super) fn connect(target: &Target, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
     match target {
         Target::Otlp(otlp) => otlp::connect(otlp, own),
+        Target::Zipkin(zipkin) => Err(ExportError::Url { url: zipkin.url.clone() }),
+        Target::Lines(_) => Err(ExportError::Url { url: "standard output".to_owned() }),
     }
 }

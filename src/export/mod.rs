@@ -28,7 +28,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use config::{
-    Batch, Compression, Config, Destination, Filter, Otlp, Protocol, Queue, Target, WhenFull,
+    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue, Target,
+    WhenFull, Zipkin,
 };
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;

@@ -201,7 +201,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, pla
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             server.serve_connection(stream, service).await
         }
-        Protocol::HttpProtobuf => {
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
             hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await
         }
     };
@@ -217,7 +217,7 @@ async fn respond(request: Request<Incoming>, play: Play) -> Result<Response<Body
     play.seen.send(Request::from_parts(head, body)).map_err(std::io::Error::other)?;
     let script = next.unwrap_or_else(|| match play.protocol {
         Protocol::Grpc => Script::grpc(b"", &[("grpc-status", "0")]),
-        Protocol::HttpProtobuf => Script::http(200, &[], Vec::new()),
+        Protocol::HttpProtobuf | Protocol::HttpJson => Script::http(200, &[], Vec::new()),
     });
     match script {
         Script::Answer(answer) => {

@@ -30,8 +30,10 @@ fn config(protocol: Protocol, address: SocketAddr) -> Config {
 }
 
 fn otlp(config: &mut Config) -> &mut Otlp {
-    let Target::Otlp(otlp) = &mut config.first.target;
-    otlp
+    match &mut config.first.target {
+        Target::Otlp(otlp) => otlp,
+        other => panic!("{other:?} is not OTLP"),
+    }
 }
 
 /// How long a destination that cannot be reached is tried.

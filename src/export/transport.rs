@@ -203,7 +203,7 @@ fn tls_connector(otlp: &Otlp, tcp: Connector) -> Result<HttpsConnector<Connector
     let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(otlp)?).https_only();
     Ok(match otlp.protocol {
         Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
-        Protocol::HttpProtobuf => builder.enable_http1().wrap_connector(tcp),
+        Protocol::HttpProtobuf | Protocol::HttpJson => builder.enable_http1().wrap_connector(tcp),
     })
 }
 

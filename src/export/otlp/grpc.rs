@@ -51,8 +51,8 @@ impl Grpc {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(GRPC_TIMEOUT, timeout(otlp.timeout));
-        if otlp.compression == Compression::Gzip {
-            headers.insert(GRPC_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(coding) = super::coding(otlp.compression) {
+            headers.insert(GRPC_ENCODING, HeaderValue::from_static(coding));
         }
         let compression = otlp.compression;
         Ok(Self { url: otlp.traces_url.clone(), base, headers, compression, transport })
@@ -71,13 +71,10 @@ impl Exporter for Grpc {
     }
 
     fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
-        let (flag, message) = match self.compression {
-            Compression::None => (0, parcel.message.clone()),
-            Compression::Gzip => (1, super::gzip(&parcel.message).into()),
-        };
+        let message = super::compress(self.compression, &parcel.message);
         let length = u32::try_from(message.len()).expect("a batch is bounded far below 4 GiB");
         let mut framed = Vec::with_capacity(PREFIX + message.len());
-        framed.push(flag);
+        framed.push(u8::from(self.compression != Compression::None));
         framed.extend_from_slice(&length.to_be_bytes());
         framed.extend_from_slice(&message);
         Ok(Packed { signal: parcel.signal, body: framed.into() })

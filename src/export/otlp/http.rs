@@ -29,8 +29,8 @@ impl Http {
     pub(super) fn new(otlp: &Otlp, traces: Uri, transport: Transport) -> Result<Self, ExportError> {
         let mut headers = super::headers(otlp)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if otlp.compression == Compression::Gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(coding) = super::coding(otlp.compression) {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let base = otlp.base_url.trim_end_matches('/');
         Ok(Self {
@@ -59,10 +59,7 @@ impl Exporter for Http {
     }
 
     fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
-        let body = match self.compression {
-            Compression::None => parcel.message.clone(),
-            Compression::Gzip => super::gzip(&parcel.message).into(),
-        };
+        let body = super::compress(self.compression, &parcel.message);
         Ok(Packed { signal: parcel.signal, body })
     }
 
