@@ -116,7 +116,7 @@ async fn serve(config: Config) -> Result<u8, Box<dyn std::error::Error>> {
     }
     let (tell, stop) = mpsc::channel(2);
     let orders = tokio::spawn(signals.pass_on(tell));
-    let end = bound.run(stop).await;
+    let end = Box::pin(bound.run(stop)).await;
     orders.abort();
     telemetry.shutdown(deadline).await;
     // Cutting off what outlasts its time is how stopping was asked for.
