@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::receive;
 use super::value::Value;
 use super::values::Values;
 use crate::proxy::{Authority, Inbound, InboundMode, Outbound, OutboundMode, Protocols};
@@ -101,7 +102,7 @@ fn everywhere(port: u16) -> Value {
     Value::Address(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))
 }
 
-fn is_same_place(listen: SocketAddr, Authority { host, port }: &Authority) -> bool {
+pub(super) fn is_same_place(listen: SocketAddr, Authority { host, port }: &Authority) -> bool {
     let is_here = match host.parse::<IpAddr>() {
         Ok(ip) => ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback()),
         Err(_) => {
@@ -111,11 +112,21 @@ fn is_same_place(listen: SocketAddr, Authority { host, port }: &Authority) -> bo
     is_here && *port == listen.port()
 }
 
+/// The listeners of spandrel's that are connected to.
+pub(super) fn over_tcp() -> impl Iterator<Item = &'static str> {
+    const OWN: [&str; 4] = ["inbound.listen", "outbound.listen", "metrics.listen", "admin.listen"];
+    OWN.into_iter().chain(receive::OVER_TCP)
+}
+
 /// Two listeners cannot have one address.
 fn check_addresses(values: &mut Values) {
-    const KEYS: [&str; 4] = ["inbound.listen", "outbound.listen", "metrics.listen", "admin.listen"];
+    check_distinct(values, over_tcp());
+    check_distinct(values, receive::OVER_UDP.into_iter());
+}
+
+fn check_distinct(values: &mut Values, keys: impl Iterator<Item = &'static str>) {
     let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
-    for key in KEYS {
+    for key in keys {
         let Some(address) = values.address(key) else { continue };
         match taken.iter().find(|(_, other)| is_overlapping(*other, address)) {
             Some((other, _)) => {

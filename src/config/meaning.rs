@@ -2,15 +2,12 @@
 
 use super::effective::Effective;
 use super::problem::ConfigError;
-use super::value::Value;
 use super::values::Values;
-use super::{listeners, otlp, redirect};
-use crate::export::{Destination, Filter, Queue, Target};
+use super::{export, listeners, receive, redirect};
 use crate::proxy::{Limits, Tracing};
 use crate::telemetry::LogFormat;
 use crate::trace::health::HealthChecks;
 use crate::trace::propagate::{self, carried::MAX_JOIN_KEYS};
-use crate::trace::resource::Resource;
 use crate::trace::route::Routes;
 use crate::trace::sample::Sampler;
 use crate::trace::semconv::QueryValues;
@@ -20,20 +17,8 @@ use crate::trace::zone::TrustZone;
 /// The configuration that `values` amount to.
 pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
     let is_enabled = values.flag("export.enabled");
-    let otlp = otlp::resolve(&mut values);
-    let batch = batch(&mut values);
-    let export = is_enabled.then(|| crate::export::Config {
-        first: Destination {
-            name: "otlp".to_owned(),
-            target: Target::Otlp(otlp),
-            filter: Filter::default(),
-        },
-        further: Vec::new(),
-        batch,
-        queue: Queue::default(),
-        canary: false,
-        resource: resource(&values),
-    });
+    let receive = receive::of(&mut values, is_enabled);
+    let export = export::of(&mut values, &receive);
     let proxy = proxy(&mut values, is_enabled);
     let telemetry = telemetry(&mut values, is_enabled);
     let redirect = redirect::of(&mut values, &proxy);
@@ -41,7 +26,8 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
     match (admin, values.problems.is_empty()) {
         (Some(admin), true) => Ok(super::Config {
             proxy,
-            export,
+            export: is_enabled.then_some(export),
+            receive,
             telemetry,
             redirect: Box::new(redirect),
             admin,
@@ -52,27 +38,6 @@ pub(super) fn of(mut values: Values) -> Result<super::Config, ConfigError> {
         }),
         _ => Err(values.problems),
     }
-}
-
-fn batch(values: &mut Values) -> crate::export::Batch {
-    const QUEUE: &str = "export.batch.max_queue_size";
-    const BATCH: &str = "export.batch.max_export_batch_size";
-    let (queue, size) = (values.count(QUEUE), values.count(BATCH));
-    if size > queue && values.is_set(BATCH) {
-        values.refuse(BATCH, &format!("expected at most {QUEUE}, which is {queue}, found {size}"));
-    } else if size > queue {
-        values.derive(BATCH, Value::Number(u64::try_from(queue).unwrap_or(u64::MAX)));
-    }
-    crate::export::Batch {
-        schedule_delay: values.duration("export.batch.schedule_delay"),
-        export_timeout: values.duration("export.batch.export_timeout"),
-        max_queue_size: queue,
-        max_export_batch_size: values.count(BATCH),
-    }
-}
-
-fn resource(values: &Values) -> Resource {
-    Resource::new(values.text("service.name").as_deref(), &values.map("service.resource"))
 }
 
 fn proxy(values: &mut Values, is_enabled: bool) -> crate::proxy::Config {

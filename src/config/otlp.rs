@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::value::Value;
 use super::values::Values;
 use crate::export::{Compression, Otlp, Protocol, Proxy};
+use crate::proxy::Authority;
 
 /// The port that OTLP/gRPC is served on.
 const GRPC_PORT: u16 = 4317;
@@ -48,6 +49,14 @@ impl Endpoint {
             port,
             path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
         })
+    }
+
+    /// The host and the port, known or implied.
+    pub(super) fn place(&self) -> Option<Authority> {
+        let implied = if self.scheme.as_deref() == Some("http") { 80 } else { 443 };
+        let authority: http::uri::Authority = self.authority.parse().ok()?;
+        let host = authority.host().trim_matches(['[', ']']);
+        Some(Authority { host: host.into(), port: self.port.unwrap_or(implied) })
     }
 
     fn has_path(&self) -> bool {

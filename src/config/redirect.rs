@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::listeners;
 use super::value::EVERYTHING;
 use super::values::Values;
 use crate::cidr::Cidr;
@@ -91,8 +92,8 @@ fn port(
 
 /// The ports of every listener of spandrel's.
 fn own_ports(values: &Values) -> Vec<u16> {
-    let keys = ["inbound.listen", "outbound.listen", "metrics.listen", "admin.listen"];
-    let ports = keys.iter().filter_map(|key| values.address(key)).map(|address| address.port());
+    let addresses = listeners::over_tcp().filter_map(|key| values.address(key));
+    let ports = addresses.map(|address| address.port());
     let mut own: Vec<u16> = ports.filter(|port| *port != 0).collect();
     own.sort_unstable();
     own.dedup();

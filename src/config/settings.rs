@@ -22,6 +22,8 @@ pub struct Setting {
 
 const DAY: u64 = 24 * 3_600_000;
 const MILLION: u64 = 1_000_000;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 /// Long enough to be a duration at all.
 const TIME: Kind = Kind::Duration(1, DAY);
 /// A time that may be none: then it is not waited at all, or never comes.
@@ -30,6 +32,9 @@ const PORT_RANGES: Kind = Kind::List(&Kind::Ports);
 const NETWORKS: Kind = Kind::List(&Kind::Network);
 const INTERFACES: Kind = Kind::List(&Kind::Interface);
 const IDS: Kind = Kind::List(&Kind::Id);
+/// Long enough for a weekend, and for the holidays.
+const AGE: Kind = Kind::Duration(1_000, 30 * DAY);
+const WHEN_FULL: Kind = Kind::Choice(&["drop_oldest", "drop_newest"]);
 const FAMILIES: Kind = Kind::List(&Kind::Choice(&["ipv4", "ipv6"]));
 /// A number of 32 bits that is not zero.
 const NUMBER: Kind = Kind::Count(1, 0xffff_ffff);
@@ -137,6 +142,19 @@ pub static SETTINGS: &[Setting] = &[
     setting("export.batch.max_export_batch_size", Kind::Count(1, MILLION))
         .or("512")
         .otel(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
+    setting("export.queue.max_bytes", Kind::Bytes(MIB, 4 * GIB)).or("32MiB"),
+    setting("export.queue.when_full", WHEN_FULL).or("drop_oldest"),
+    setting("export.spool.directory", Kind::Directory),
+    setting("export.spool.max_bytes", Kind::Bytes(MIB, 1_024 * GIB)).or("256MiB"),
+    setting("export.spool.max_age", AGE).or("24h"),
+    setting("export.spool.sync", Kind::Duration(0, 60_000)).or("1s"),
+    setting("export.spool.replay_rate", Kind::Bytes(16 << 10, 4 * GIB)).or("4MiB"),
+    setting("export.canary", Kind::Bool).or("false"),
+    setting("receive.otlp_grpc", Kind::Address),
+    setting("receive.otlp_http", Kind::Address),
+    setting("receive.jaeger_compact", Kind::Address),
+    setting("receive.jaeger_binary", Kind::Address),
+    setting("receive.jaeger_sampling", Kind::Address),
     setting("limits.connections", Kind::Count(1, MILLION)).or("16384"),
     setting("limits.requests", Kind::Count(1, MILLION)).or("16384"),
     setting("limits.streams", Kind::Count(1, 65_536)).or("256"),

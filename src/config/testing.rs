@@ -45,9 +45,18 @@ pub(super) fn effective(config: &Config, key: &str) -> (String, String) {
 
 /// Everything of a configuration that the program acts on, to compare.
 pub(super) fn parts(config: &Config) -> String {
-    let Config { proxy, export, telemetry, redirect, admin, drain_timeout, flush_timeout, .. } =
-        config;
+    let Config {
+        proxy,
+        export,
+        receive,
+        telemetry,
+        redirect,
+        admin,
+        drain_timeout,
+        flush_timeout,
+        ..
+    } = config;
     format!(
-        "{proxy:#?} {export:#?} {telemetry:#?} {redirect:#?} {admin:#?} {drain_timeout:?} {flush_timeout:?}"
+        "{proxy:#?} {export:#?} {receive:?} {telemetry:#?} {redirect:#?} {admin:#?} {drain_timeout:?} {flush_timeout:?}"
     )
 }

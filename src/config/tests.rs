@@ -25,6 +25,9 @@ fn the_defaults_of_the_table_are_those_of_the_modules() {
     let export = config.export.clone().unwrap();
     assert_eq!(export.otlp(), Some(&crate::export::Otlp::default()));
     assert_eq!(export.batch, crate::export::Batch::default());
+    assert_eq!(export.queue, crate::export::Queue::default());
+    assert_eq!((export.spool, export.canary), (None, false));
+    assert_eq!(config.receive, Receive::default());
     assert_eq!(export.resource, crate::trace::resource::Resource::new(None, &[]));
     assert_eq!(config.telemetry, crate::telemetry::Config::default());
     assert_eq!(config.admin.listen, "127.0.0.1:16000".parse().unwrap());
@@ -103,16 +106,25 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         key if key.ends_with("clude_cidrs") => ("10.0.0.0/8", "[10.0.0.0/8]"),
         key if key.ends_with("clude_interfaces") => ("eth0", "[eth0]"),
         key if key.ends_with("clude_uids") || key.ends_with("clude_gids") => ("7", "[7]"),
-        "outbound.listen" | "metrics.listen" | "admin.listen" => ("127.0.0.1:7", "127.0.0.1:7"),
+        "outbound.listen"
+        | "metrics.listen"
+        | "admin.listen"
+        | "receive.otlp_grpc"
+        | "receive.otlp_http"
+        | "receive.jaeger_compact"
+        | "receive.jaeger_binary"
+        | "receive.jaeger_sampling" => ("127.0.0.1:7", "127.0.0.1:7"),
         "spans.routes" => ("/a/{b}, /c", "[\"/a/{b}\", /c]"),
         "spans.query_values" => ("keep", "keep"),
         "spans.baggage_keys" => ("a", "[a]"),
         "spans.health_check_paths" => ("/a", "[/a]"),
         "spans.health_check_user_agents" => ("x y", "[\"x y\"]"),
         "propagation.propagators" => ("none", "[none]"),
-        "propagation.random_flag" | "logs.otlp" | "metrics.otlp" | "export.otlp.insecure" => {
-            ("true", "true")
-        }
+        "propagation.random_flag"
+        | "logs.otlp"
+        | "metrics.otlp"
+        | "export.otlp.insecure"
+        | "export.canary" => ("true", "true"),
         "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
         "propagation.join_keys" => ("x-call-id", "[x-call-id]"),
         "tenants.header" => ("X-Org", "x-org"),
@@ -129,6 +141,10 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "export.otlp.certificate" | "export.otlp.client_certificate" | "export.otlp.client_key" => {
             ("/a b.pem", "\"/a b.pem\"")
         }
+        "export.queue.max_bytes" => ("9437184", "9MiB"),
+        "export.queue.when_full" => ("drop_newest", "drop_newest"),
+        "export.spool.directory" => ("/a b", "\"/a b\""),
+        "export.spool.max_bytes" | "export.spool.replay_rate" => ("2MiB", "2MiB"),
         "export.batch.max_queue_size" | "export.batch.max_export_batch_size" => ("99", "99"),
         "limits.header_bytes" => ("8192", "8KiB"),
         "limits.header_count"
@@ -140,6 +156,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         | "limits.continuations" => ("9", "9"),
         "logs.filter" => ("spandrel=debug,info", "\"spandrel=debug,info\""),
         "logs.format" => ("json", "json"),
+        "export.spool.sync" => ("0s", "0s"),
         _ => ("90000ms", "90s"),
     }
 }

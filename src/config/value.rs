@@ -40,6 +40,8 @@ pub enum Kind {
     Count(u64, u64),
     /// A length of time within these bounds, in milliseconds.
     Duration(u64, u64),
+    /// The path of a directory, from the root.
+    Directory,
     /// The path of a file.
     File,
     /// A filter of log lines.
@@ -128,6 +130,7 @@ impl Kind {
             Self::Choice([one, other]) => format!("{one} or {other}"),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
             Self::Count(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Directory => "the whole path of a directory, from the / on".to_owned(),
             Self::Duration(min, max) => format!(
                 "a duration from {} to {} such as 500ms, 15s, 5m or 1h",
                 span_of_time(min),
@@ -239,7 +242,9 @@ impl Kind {
                 .map(|n| Value::Text(n.to_string())),
             Self::Interface => Interface::parse(text).map(|_| text_value(text)),
             Self::Network => Cidr::parse(text).map(|_| text_value(text)),
-            Self::Path => (text.starts_with('/') && is_line(text)).then(|| text_value(text)),
+            Self::Directory | Self::Path => {
+                (text.starts_with('/') && is_line(text)).then(|| text_value(text))
+            }
             Self::Ports => PortRange::parse(text).map(|_| text_value(text)),
             Self::Ratio => text.parse().ok().filter(|r| (0.0..=1.0).contains(r)).map(Value::Ratio),
             Self::Tenant => {
@@ -566,6 +571,7 @@ mod tests {
             &["", "-0.1", "1.1", "NaN"],
         );
         check(Kind::Address, &[("0.0.0.0:1", "0.0.0.0:1")], &["", "1", "localhost:1", "[::1]"]);
+        check(Kind::Directory, &[("/a b", "\"/a b\"")], &["", "a", "./a", "/a\n"]);
         check(Kind::Path, &[("/a b", "\"/a b\"")], &["", "a", "/a\n"]);
         check(
             Kind::Filter,

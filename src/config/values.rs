@@ -79,6 +79,12 @@ impl Values {
         *self.origin(key) != Origin::Default
     }
 
+    /// Whether somebody gave `key` a value that it would not have anyway.
+    pub(super) fn is_changed(&self, key: &str) -> bool {
+        let chosen = self.chosen(key);
+        chosen.origin != Origin::Default && chosen.value != default(chosen.setting)
+    }
+
     pub(super) fn origin(&self, key: &str) -> &Origin {
         &self.chosen(key).origin
     }
@@ -162,8 +168,13 @@ impl Values {
     }
 
     pub(super) fn count(&self, key: &str) -> usize {
+        usize::try_from(self.number(key)).unwrap_or(usize::MAX)
+    }
+
+    /// A size or a count that may be greater than what memory can hold.
+    pub(super) fn number(&self, key: &str) -> u64 {
         match self.value(key) {
-            Some(Value::Number(n)) => usize::try_from(*n).unwrap_or(usize::MAX),
+            Some(Value::Number(n)) => *n,
             _ => unreachable!("{key} is a number and has a default"),
         }
     }

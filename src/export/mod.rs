@@ -28,8 +28,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use config::{
-    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue, Target,
-    WhenFull, Zipkin,
+    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue,
+    SpoolConfig, Target, WhenFull, Zipkin,
 };
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
