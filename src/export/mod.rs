@@ -17,6 +17,7 @@ mod otlp;
 mod parcel;
 mod pipeline;
 mod sink;
+pub mod spool;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
