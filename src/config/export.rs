@@ -3,7 +3,7 @@
 use super::value::Value;
 use super::values::Values;
 use super::{otlp, receive};
-use crate::export::{Batch, Config, Destination, Filter, Queue, SpoolConfig, Target, WhenFull};
+use crate::export::{Batch, Config, Destination, Filter, Queue, Target, WhenFull, spool};
 use crate::trace::resource::Resource;
 
 const SPOOL: &str = "export.spool.directory";
@@ -22,7 +22,7 @@ pub(super) fn of(values: &mut Values, receive: &super::Receive) -> Config {
         further: Vec::new(),
         batch: batch(values),
         queue: queue(values),
-        spool: spool(values),
+        spool: spool_of(values),
         canary: values.flag("export.canary"),
         resource: resource(values),
     }
@@ -55,7 +55,7 @@ fn queue(values: &Values) -> Queue {
     }
 }
 
-fn spool(values: &mut Values) -> Option<SpoolConfig> {
+fn spool_of(values: &mut Values) -> Option<spool::Config> {
     const MAX_BYTES: &str = "export.spool.max_bytes";
     const MAX_AGE: &str = "export.spool.max_age";
     const SYNC: &str = "export.spool.sync";
@@ -69,7 +69,7 @@ fn spool(values: &mut Values) -> Option<SpoolConfig> {
         }
         return None;
     };
-    Some(SpoolConfig {
+    Some(spool::Config {
         directory,
         max_bytes: values.number(MAX_BYTES),
         max_age: values.duration(MAX_AGE),
@@ -103,7 +103,7 @@ mod tests {
     fn a_spool_has_the_bounds_that_are_set_and_the_others_by_default() {
         let of = |variables: &[(&str, &str)]| with(variables).export.unwrap().spool.unwrap();
         const DIRECTORY: (&str, &str) = ("SPANDREL_EXPORT_SPOOL_DIRECTORY", "/var/spool/spandrel");
-        assert_eq!(of(&[DIRECTORY]), SpoolConfig::at("/var/spool/spandrel".into()));
+        assert_eq!(of(&[DIRECTORY]), spool::Config::new("/var/spool/spandrel".into()));
         let set = of(&[
             DIRECTORY,
             ("SPANDREL_EXPORT_SPOOL_MAX_BYTES", "2GiB"),

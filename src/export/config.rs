@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::spool;
 use crate::trace::resource::Resource;
 
 /// The settings of the export pipeline.
@@ -18,7 +19,7 @@ pub struct Config {
     /// How much may wait in memory.
     pub queue: Queue,
     /// Where spans wait that cannot be sent; `None` for memory alone.
-    pub spool: Option<SpoolConfig>,
+    pub spool: Option<spool::Config>,
     /// Whether a span is sent at the start that tells whether the way is free.
     pub canary: bool,
     /// Who the spans are of.
@@ -76,21 +77,6 @@ pub struct Queue {
     pub max_bytes: usize,
     /// What is given up when there is no room. Spans with errors are kept longest either way.
     pub when_full: WhenFull,
-}
-
-/// Where and how spans wait on disk until they can be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpoolConfig {
-    /// The directory, of this process alone.
-    pub directory: PathBuf,
-    /// The most bytes that it may hold.
-    pub max_bytes: u64,
-    /// How long something may wait in it.
-    pub max_age: Duration,
-    /// The longest time until what was written is safe from a loss of power; zero for at once.
-    pub sync: Duration,
-    /// The most bytes a second that are sent from it, so that whoever comes back is not flooded.
-    pub replay_rate: u64,
 }
 
 /// What is given up when there is no room in a queue.
@@ -265,20 +251,6 @@ impl Default for Batch {
             export_timeout: Duration::from_secs(30),
             max_queue_size: 8_192,
             max_export_batch_size: 512,
-        }
-    }
-}
-
-impl SpoolConfig {
-    /// A spool in `directory`, with the defaults for the rest.
-    #[must_use]
-    pub const fn at(directory: PathBuf) -> Self {
-        Self {
-            directory,
-            max_bytes: 256 * 1024 * 1024,
-            max_age: Duration::from_secs(24 * 3_600),
-            sync: Duration::from_secs(1),
-            replay_rate: 4 * 1024 * 1024,
         }
     }
 }

@@ -13,7 +13,6 @@ use crate::net::own::OwnSockets;
 /// Something that parcels can be sent to. Its cost is paid per parcel, not per span.
 pub(super) trait Exporter: Debug + Send + Sync {
     /// Whether it has a use for this signal.
-    #[expect(dead_code, reason = "only spans are sent as yet")]
     fn takes(&self, signal: Signal) -> bool;
 
     /// Makes what is sent of a parcel; done once, however often it is sent.

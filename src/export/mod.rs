@@ -11,6 +11,7 @@ mod destination;
 mod encode;
 mod exporter;
 mod filter;
+mod forward;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod otlp;
@@ -30,10 +31,11 @@ use std::path::PathBuf;
 
 pub use config::{
     Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue,
-    SpoolConfig, Target, WhenFull, Zipkin,
+    Target, WhenFull, Zipkin,
 };
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
+pub use forward::{Forwarder, Full};
 pub use otlp::headers;
 pub use parcel::{Parcel, Signal};
 pub use pipeline::Pipeline;
@@ -148,8 +150,10 @@ impl<'a> Parts<'a> {
         };
         self.books.push(accounts.spans().clone());
         self.doors.push(door.clone());
-        self.destinations
-            .push(destination::Destination::new(name, door, exporter, encoder, accounts, times));
+        let spool = config.spool.as_ref();
+        self.destinations.push(destination::Destination::new(
+            name, door, exporter, encoder, accounts, times, spool,
+        ));
     }
 
     fn join(self, workers: usize) -> (Vec<Sink>, Pipeline) {

@@ -9,7 +9,12 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::destination::{Destination, Door, Phase};
+use super::forward::Forwarder;
 use super::sink::Intake;
+use crate::metrics::Registry;
+
+/// The part of the grace period that is kept for putting on disk what could not be sent.
+const SHARE_OF_SPOOL: u32 = 4;
 
 /// The end of all workers' sinks: a future to be run on the control thread.
 #[derive(Debug)]
@@ -28,12 +33,19 @@ impl Pipeline {
         Self { intake, doors, destinations }
     }
 
+    /// A way to the same destinations for telemetry that spandrel did not make.
+    #[must_use]
+    pub fn forwarder(&self, registry: &Registry) -> Forwarder {
+        Forwarder::new(&self.doors, registry)
+    }
+
     /// Sends what the sinks hand over, until `shutdown` comes or every sink is gone.
     ///
     /// After `shutdown` it goes on for up to `grace`, until nothing is left; what is left then is
     /// dropped and counted, as is what sinks hand over later. Flush or drop the sinks before.
     pub async fn run(self, shutdown: impl Future<Output = ()>, grace: Duration) {
         let Self { mut intake, doors, destinations } = self;
+        let has_spool = destinations.iter().any(Destination::has_spool);
         let (phase, told) = watch::channel(Phase::Running);
         let mut running = JoinSet::new();
         for destination in destinations {
@@ -49,17 +61,18 @@ impl Pipeline {
             pass_on(&mut intake, &doors).await;
         }
         phase.send_replace(Phase::Closing);
+        let reserve = if has_spool { grace / SHARE_OF_SPOOL } else { Duration::ZERO };
         let out_of_time = async {
             if !is_told {
                 shutdown.await;
             }
-            sleep(grace).await;
+            sleep(grace - reserve).await;
         };
         tokio::select! {
             () = all_ended(&mut running) => return,
             () = out_of_time => {}
         }
-        phase.send_replace(Phase::Over);
+        phase.send_replace(Phase::Over(reserve));
         all_ended(&mut running).await;
     }
 }

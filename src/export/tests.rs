@@ -15,7 +15,7 @@ fn config(protocol: Protocol, address: SocketAddr) -> Config {
     let base_url = format!("http://{address}");
     let traces_url = match protocol {
         Protocol::Grpc => base_url.clone(),
-        Protocol::HttpProtobuf => format!("{base_url}/v1/traces"),
+        Protocol::HttpProtobuf | Protocol::HttpJson => format!("{base_url}/v1/traces"),
     };
     let target = Target::Otlp(Otlp { traces_url, base_url, protocol, ..Otlp::default() });
     let filter = Filter::default();
@@ -24,6 +24,7 @@ fn config(protocol: Protocol, address: SocketAddr) -> Config {
         further: Vec::new(),
         batch: Batch::default(),
         queue: Queue::default(),
+        spool: None,
         canary: false,
         resource: Resource::new(Some("orders"), &[]),
     }
@@ -132,7 +133,7 @@ async fn headers_and_compression_are_as_configured() {
 async fn a_busy_destination_gets_the_same_bytes_again() {
     let busy = |protocol| match protocol {
         Protocol::Grpc => Script::grpc(b"", &[("grpc-status", "14")]),
-        Protocol::HttpProtobuf => Script::http(503, &[("retry-after", "1")], vec![]),
+        Protocol::HttpProtobuf | Protocol::HttpJson => Script::http(503, &[("retry-after", "1")], vec![]),
     };
     for protocol in BOTH {
         let (books, mut collector) = play(protocol, vec![busy(protocol)]).await;

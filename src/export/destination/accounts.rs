@@ -28,6 +28,15 @@ impl Accounts {
         }
     }
 
+    /// Whether there are books for a signal, which is where the destination takes it.
+    pub(super) const fn has(&self, signal: Signal) -> bool {
+        match signal {
+            Signal::Traces => true,
+            Signal::Metrics => self.metrics.is_some(),
+            Signal::Logs => self.logs.is_some(),
+        }
+    }
+
     /// The books of spans.
     pub(in crate::export) const fn spans(&self) -> &Books {
         &self.traces

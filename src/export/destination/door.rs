@@ -44,6 +44,11 @@ impl Door {
         bell.notify_one();
     }
 
+    /// Whether the destination has a use for a signal.
+    pub(in crate::export) fn takes(&self, signal: Signal) -> bool {
+        self.0.accounts.has(signal)
+    }
+
     /// Gives it a parcel, of whose spans the filter lets some pass. Never waits.
     pub(in crate::export) fn push_parcel(&self, parcel: &Parcel) {
         let Inside { bell, sieve, accounts, .. } = &*self.0;

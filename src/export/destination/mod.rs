@@ -11,6 +11,7 @@ mod cut;
 mod door;
 mod flights;
 mod queue;
+mod spooling;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub(super) use accounts::Accounts;
 use breaker::Breaker;
@@ -27,15 +28,21 @@ pub(super) use door::Door;
 use flights::{Flight, Flights};
 pub(super) use queue::Limits;
 use queue::Waiting;
+use spooling::{Done, Spooling};
 use standing::Standing;
 
 use super::encode::Encoder;
 use super::exporter::{Exporter, Outcome, Unfit};
-use crate::metrics::DropReason;
+use super::parcel::Parcel;
+use super::spool::{self, Ticket};
+use crate::metrics::{Books, DropReason};
 
 /// How often parcels are cut because they were found malformed, until one arrives: enough to find
 /// several spans at fault, and few where everything is refused.
 const MOST_CUTS: u32 = 64;
+
+/// How long a spool may take to be closed: a disk that hangs must not keep the process from ending.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// What a destination is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +51,8 @@ pub(super) enum Phase {
     Running,
     /// Send what there is, and end.
     Closing,
-    /// Give up what is left, and end.
-    Over,
+    /// Put on disk what is left, in no more time than this, give up the rest, and end.
+    Over(Duration),
 }
 
 /// The times a destination is given.
@@ -55,6 +62,13 @@ pub(super) struct Times {
     pub(super) schedule_delay: Duration,
     /// How long one attempt may take, and how long a parcel is tried while others arrive.
     pub(super) export_timeout: Duration,
+}
+
+/// Where a parcel comes from, and would have to go back to.
+#[derive(Clone, Copy, Debug)]
+enum Origin {
+    Memory,
+    Disk(Ticket),
 }
 
 /// A destination, to be run on the control thread.
@@ -68,7 +82,8 @@ pub(super) struct Destination {
     times: Times,
     breaker: Breaker,
     standing: Standing,
-    flights: Flights<()>,
+    flights: Flights<Origin>,
+    spooling: Option<Spooling>,
     /// How many more malformed parcels are cut.
     cuts: u32,
     /// The longest message that it takes, in bytes, as far as that is known.
@@ -84,7 +99,9 @@ impl Destination {
         encoder: Encoder,
         accounts: Accounts,
         times: Times,
+        spool: Option<&spool::Config>,
     ) -> Self {
+        let spooling = spool.map(|config| Spooling::new(name, config, accounts.clone()));
         Self {
             name: name.to_owned(),
             door,
@@ -95,6 +112,7 @@ impl Destination {
             breaker: Breaker::new(RandomState::new().build_hasher().finish()),
             standing: Standing::default(),
             flights: Flights::new(),
+            spooling,
             cuts: MOST_CUTS,
             longest: usize::MAX,
             last_delivery: None,
@@ -104,34 +122,67 @@ impl Destination {
     /// Sends what comes in, until it is told to end.
     pub(super) async fn run(mut self, mut phase: watch::Receiver<Phase>) {
         let door = self.door.clone();
-        loop {
+        let reserve = loop {
             let now = *phase.borrow_and_update();
-            if now == Phase::Over {
-                break;
+            if let Phase::Over(reserve) = now {
+                break reserve;
             }
             self.send_what_may_go(now);
+            self.spool_what_must(now);
             if now == Phase::Closing && self.has_nothing_left() {
-                return;
+                break Duration::ZERO;
             }
             let wake = self.wakes_at(now);
             tokio::select! {
                 (flight, outcome) = self.flights.landed() => self.land(flight, outcome),
+                done = done(&mut self.spooling) => self.note(done),
                 () = door.bell() => {}
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-                told = phase.changed() => if told.is_err() { break },
+                told = phase.changed() => if told.is_err() { break Duration::ZERO },
             }
-        }
-        self.give_up();
+        };
+        self.end(reserve).await;
+    }
+
+    /// Whether what cannot be sent is put on disk.
+    pub(super) const fn has_spool(&self) -> bool {
+        self.spooling.is_some()
     }
 
     fn has_nothing_left(&self) -> bool {
-        self.flights.len() == 0 && self.door.queue().is_empty()
+        let is_at_rest = self.spooling.as_ref().is_none_or(Spooling::is_at_rest);
+        is_at_rest && self.flights.len() == 0 && self.door.queue().is_empty()
     }
 
     fn send_what_may_go(&mut self, phase: Phase) {
         while self.flights.len() < self.breaker.slots() {
-            let Some(waiting) = self.next_due(phase) else { return };
-            self.send(waiting);
+            let stored = self.spooling.as_mut().filter(|_| phase == Phase::Running);
+            let (waiting, origin) = match stored.and_then(Spooling::next) {
+                Some((waiting, ticket)) => (waiting, Origin::Disk(ticket)),
+                None => match self.next_due(phase) {
+                    Some(waiting) => (waiting, Origin::Memory),
+                    None => return,
+                },
+            };
+            self.send(waiting, origin);
+        }
+    }
+
+    /// Puts on disk what comes while the way is blocked, and what finds too little room in memory.
+    fn spool_what_must(&mut self, phase: Phase) {
+        let Some(spooling) = &mut self.spooling else { return };
+        spooling.go_on();
+        let is_pressed = self.door.queue().is_half_full();
+        let is_blocked = match phase {
+            Phase::Running => self.breaker.is_blocked(),
+            _ => self.breaker.is_failing(),
+        };
+        if (is_blocked || is_pressed)
+            && spooling.may_keep()
+            && let Some(waiting) = self.next_due(phase)
+            && let Some(spooling) = &mut self.spooling
+        {
+            spooling.keep(waiting);
         }
     }
 
@@ -140,127 +191,186 @@ impl Destination {
         let mut queue = self.door.queue();
         let is_late = |at: Instant| at + self.times.schedule_delay <= Instant::now();
         let is_due =
-            phase == Phase::Closing || queue.is_full() || queue.oldest().is_some_and(is_late);
+            phase != Phase::Running || queue.is_full() || queue.oldest().is_some_and(is_late);
         if is_due && !queue.is_flying_high() { queue.next(&mut self.encoder) } else { None }
     }
 
     /// When there will be something to do, if nothing else happens before.
     fn wakes_at(&self, phase: Phase) -> Option<Instant> {
-        let queue = self.door.queue();
-        if queue.is_empty() {
-            return None;
-        }
-        let due = match queue.oldest() {
-            Some(oldest) if phase == Phase::Running && !queue.is_full() => {
-                oldest + self.times.schedule_delay
-            }
-            _ => Instant::now(),
-        };
-        match self.breaker.opens_at() {
-            Some(opens) => Some(opens.max(due)),
+        let opens = self.breaker.opens_at();
+        let has_slot = self.flights.len() < self.breaker.slots();
+        let may_send = |at: Instant| match opens {
+            Some(opens) => Some(opens.max(at)),
             // Whatever is on its way will say when it lands.
-            None if self.flights.len() >= self.breaker.slots() || queue.is_flying_high() => None,
-            None => Some(due),
-        }
+            None => has_slot.then_some(at),
+        };
+        let disk = self.spooling.as_ref().and_then(Spooling::wakes_at).and_then(may_send);
+        let may_keep = self.spooling.as_ref().is_some_and(Spooling::may_keep)
+            && (self.breaker.is_blocked() || phase != Phase::Running);
+        let queue = self.door.queue();
+        let due = match queue.oldest() {
+            _ if queue.is_empty() || queue.is_flying_high() => None,
+            Some(oldest) if phase == Phase::Running && !queue.is_full() => {
+                Some(oldest + self.times.schedule_delay)
+            }
+            _ => Some(Instant::now()),
+        };
+        let memory = due.and_then(|due| if may_keep { Some(due) } else { may_send(due) });
+        [disk, memory].into_iter().flatten().min()
     }
 
-    fn send(&mut self, waiting: Waiting) {
+    fn send(&mut self, waiting: Waiting, origin: Origin) {
         if waiting.parcel.message.len() > self.longest {
-            return self.cut(&waiting, "it is longer than what was refused as too large");
+            let reason = "it is longer than what was refused as too large";
+            return self.cut(&waiting, origin, reason);
         }
         match self.exporter.pack(&waiting.parcel) {
             Ok(packed) => {
                 let sending = self.exporter.send(packed);
-                self.flights.begin(waiting, (), sending, self.times.export_timeout);
+                self.flights.begin(waiting, origin, sending, self.times.export_timeout);
             }
             Err(Unfit(reason)) => {
                 tracing::debug!(destination = %self.name, %reason, "a parcel cannot be packed");
-                self.settle(&waiting, DropReason::Unfit);
+                self.give_up(&waiting, origin, DropReason::Unfit);
             }
         }
     }
 
-    fn land(&mut self, flight: Flight<()>, outcome: Outcome) {
+    fn land(&mut self, flight: Flight<Origin>, outcome: Outcome) {
         self.standing.update(&outcome, &self.name, self.exporter.url());
-        let Flight { waiting, begun, .. } = flight;
+        let Flight { waiting, begun, note: origin } = flight;
         match outcome {
             Outcome::Delivered { rejected, .. } => {
                 self.breaker.succeeded();
                 self.cuts = MOST_CUTS;
                 self.last_delivery = Some(Instant::now());
-                self.delivered(&waiting, rejected);
+                let all = waiting.parcel.items as u64;
+                let rejected = rejected.min(all);
+                self.settle(&waiting, origin, |books| {
+                    books.dropped(DropReason::Rejected, rejected);
+                    books.exported(all - rejected);
+                });
             }
             Outcome::Retry { after, .. } => {
                 self.breaker.failed(begun, after);
-                self.take_back(waiting, begun);
+                self.take_back(waiting, origin, begun);
             }
             Outcome::TooLarge { reason } => {
                 self.breaker.succeeded();
                 self.longest = self.longest.min(waiting.parcel.message.len().saturating_sub(1));
-                self.cut(&waiting, &reason);
+                self.cut(&waiting, origin, &reason);
             }
             Outcome::Malformed { reason } if self.cuts > 0 && waiting.parcel.items > 1 => {
                 self.breaker.succeeded();
                 self.cuts -= 1;
-                self.cut(&waiting, &reason);
+                self.cut(&waiting, origin, &reason);
             }
             Outcome::Malformed { .. } | Outcome::Refused { .. } => {
                 self.breaker.succeeded();
-                self.settle(&waiting, DropReason::Rejected);
+                self.give_up(&waiting, origin, DropReason::Rejected);
             }
         }
     }
 
-    fn delivered(&self, Waiting { parcel, .. }: &Waiting, rejected: u64) {
-        let all = parcel.items as u64;
-        let rejected = rejected.min(all);
-        self.accounts.settle(parcel.signal, |books| {
-            books.dropped(DropReason::Rejected, rejected);
-            books.exported(all - rejected);
-        });
-        self.door.queue().settled(parcel.message.len());
+    fn note(&mut self, done: Done) {
+        let Some(spooling) = &mut self.spooling else { return };
+        let mut queue = self.door.queue();
+        match spooling.note(done) {
+            Some(Ok(bytes)) => queue.settled(bytes),
+            Some(Err(waiting)) => queue.put_back(waiting),
+            None => {}
+        }
     }
 
-    fn settle(&self, Waiting { parcel, .. }: &Waiting, reason: DropReason) {
-        self.accounts.dropped(parcel.signal, reason, parcel.items);
-        self.door.queue().settled(parcel.message.len());
+    /// Counts what became of a parcel, and lets go of it.
+    fn settle(&mut self, waiting: &Waiting, origin: Origin, count: impl FnOnce(&Books)) {
+        let Parcel { signal, items, message, .. } = &waiting.parcel;
+        self.accounts.settle(*signal, |books| {
+            if matches!(origin, Origin::Disk(_)) {
+                books.unspooled(*items as u64);
+            }
+            count(books);
+        });
+        match (origin, &mut self.spooling) {
+            (Origin::Disk(ticket), Some(spooling)) => spooling.settle(waiting, ticket),
+            _ => self.door.queue().settled(message.len()),
+        }
+    }
+
+    fn give_up(&mut self, waiting: &Waiting, origin: Origin, reason: DropReason) {
+        let items = waiting.parcel.items as u64;
+        self.settle(waiting, origin, |books| books.dropped(reason, items));
     }
 
     /// Keeps a parcel for another attempt, unless it alone is what does not arrive.
-    fn take_back(&self, mut waiting: Waiting, begun: Instant) {
+    fn take_back(&mut self, mut waiting: Waiting, origin: Origin, begun: Instant) {
         let since = *waiting.tried_since.get_or_insert(begun);
         let others_arrive = self.last_delivery.is_some_and(|last| last > since);
         if others_arrive && since.elapsed() >= self.times.export_timeout {
-            self.settle(&waiting, DropReason::Unreachable);
-        } else {
-            self.door.queue().put_back(waiting);
+            return self.give_up(&waiting, origin, DropReason::Unreachable);
+        }
+        match (origin, &mut self.spooling) {
+            (Origin::Disk(ticket), Some(spooling)) => spooling.put_back(waiting, ticket),
+            _ => self.door.queue().put_back(waiting),
         }
     }
 
     /// Makes two parcels of one, or gives it up where that cannot be done.
-    fn cut(&self, waiting: &Waiting, reason: &str) {
+    fn cut(&mut self, waiting: &Waiting, origin: Origin, reason: &str) {
         let Some(halves) = cut::in_two(&waiting.parcel) else {
             tracing::debug!(destination = %self.name, reason, "a single item is refused");
-            return self.settle(waiting, DropReason::Rejected);
+            return self.give_up(waiting, origin, DropReason::Rejected);
         };
+        self.settle(waiting, origin, |_| {});
         let mut queue = self.door.queue();
-        queue.settled(waiting.parcel.message.len());
         for parcel in halves {
             queue.hold(parcel.into());
         }
     }
 
-    fn give_up(&mut self) {
-        let cancelled = self.flights.cancel();
-        let mut queue = self.door.queue();
-        for flight in cancelled {
-            queue.put_back(flight.waiting);
+    /// Puts on disk what is left, in no more time than `reserve`, and gives up the rest.
+    async fn end(mut self, reserve: Duration) {
+        for Flight { waiting, note: origin, .. } in self.flights.cancel() {
+            // What comes from the disk is still there.
+            if matches!(origin, Origin::Memory) {
+                self.door.queue().put_back(waiting);
+            }
         }
-        let left = queue.abandon(DropReason::Shutdown);
-        drop(queue);
+        // Whoever is cut off here has what was not kept counted below.
+        timeout(reserve, self.spool_the_rest()).await.ok();
+        let left = self.door.queue().abandon(DropReason::Shutdown);
         if left > 0 {
             let destination = &self.name;
             tracing::warn!(destination, left, "telemetry is dropped because of the shutdown");
         }
+        if let Some(spooling) = self.spooling
+            && timeout(CLOSING, spooling.close()).await.is_err()
+        {
+            tracing::warn!(destination = %self.name, "the disk did not answer, its spool is left");
+        }
+    }
+
+    async fn spool_the_rest(&mut self) {
+        while let Some(spooling) = &mut self.spooling {
+            spooling.go_on();
+            if spooling.may_keep()
+                && let Some(waiting) = self.door.queue().next(&mut self.encoder)
+            {
+                spooling.keep(waiting);
+            }
+            if spooling.is_at_rest() {
+                return;
+            }
+            let done = spooling.done().await;
+            self.note(done);
+        }
+    }
+}
+
+/// The next thing that is done on the disk, if there is one.
+async fn done(spooling: &mut Option<Spooling>) -> Done {
+    match spooling {
+        Some(spooling) => spooling.done().await,
+        None => std::future::pending().await,
     }
 }

@@ -95,6 +95,7 @@ impl Running {
             further: Vec::new(),
             batch: Batch { max_queue_size: 16, max_export_batch_size: 4, ..Batch::default() },
             queue: Queue::default(),
+        spool: None,
             canary: false,
             resource: Resource::new(None, &[]),
         };

@@ -58,6 +58,8 @@ pub struct Config {
     pub max_age: Duration,
     /// How often what was written is brought to the disk; zero: at every record.
     pub sync: Duration,
+    /// The most bytes a second that are sent from it, so that whoever comes back is not flooded.
+    pub replay_rate: u64,
 }
 
 impl Config {
@@ -69,6 +71,7 @@ impl Config {
             max_bytes: 256 * 1024 * 1024,
             max_age: Duration::from_hours(24),
             sync: Duration::from_secs(1),
+            replay_rate: 4 * 1024 * 1024,
         }
     }
 

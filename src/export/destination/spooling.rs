@@ -1,0 +1,273 @@
+//! Putting on disk what cannot be sent, and sending it later.
+//!
+//! The disk is slow and may fail, so nothing here waits for it: what is asked of the keeper is
+//! under way while the destination goes on, and where the disk fails, memory has to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::accounts::Accounts;
+use super::queue::Waiting;
+use crate::export::parcel::Signal;
+use crate::export::spool::{Config, GivenUp, Items, Keeper, Kept, Recovered, SpoolError, Stored, Ticket};
+use crate::metrics::DropReason;
+
+/// How long a disk that failed is left alone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The spool of a destination, from the destination's side.
+#[derive(Debug)]
+pub(super) struct Spooling {
+    destination: String,
+    config: Config,
+    accounts: Accounts,
+    keeper: Option<Arc<Keeper>>,
+    under_way: JoinSet<Done>,
+    is_opening: bool,
+    is_keeping: bool,
+    is_fetching: bool,
+    /// What was handed out and is to be sent next.
+    ready: Option<(Waiting, Ticket)>,
+    /// Items on the disk.
+    held: u64,
+    /// What was sent last has used up the rate until then.
+    replay_at: Instant,
+    /// The disk is not to be asked to keep anything before.
+    well_at: Instant,
+    is_well: bool,
+}
+
+/// What the keeper has done.
+#[derive(Debug)]
+pub(super) enum Done {
+    Opened(Result<(Keeper, Recovered), SpoolError>),
+    Kept(Waiting, Result<Kept, SpoolError>),
+    Fetched(Result<Option<Stored>, SpoolError>),
+    Acknowledged(Result<(), SpoolError>),
+}
+
+impl Spooling {
+    pub(super) fn new(destination: &str, config: &Config, accounts: Accounts) -> Self {
+        Self {
+            destination: destination.to_owned(),
+            config: config.clone(),
+            accounts,
+            keeper: None,
+            under_way: JoinSet::new(),
+            is_opening: false,
+            is_keeping: false,
+            is_fetching: false,
+            ready: None,
+            held: 0,
+            replay_at: Instant::now(),
+            well_at: Instant::now(),
+            is_well: true,
+        }
+    }
+
+    /// Whether it could keep a parcel now.
+    pub(super) fn may_keep(&self) -> bool {
+        self.keeper.is_some() && !self.is_keeping && self.well_at <= Instant::now()
+    }
+
+    /// Whether nothing is under way that must not be cut off.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// When there will be something to do, if nothing else happens before.
+    pub(super) fn wakes_at(&self) -> Option<Instant> {
+        match &self.keeper {
+            None if self.is_opening => None,
+            None => Some(self.well_at),
+            Some(_) if self.ready.is_some() => Some(self.replay_at),
+            Some(_) if self.held > 0 && !self.is_fetching => Some(self.well_at),
+            Some(_) => None,
+        }
+    }
+
+    /// Has the spool opened, if it is not, and fetches what is to be sent next.
+    pub(super) fn go_on(&mut self) {
+        let Some(keeper) = &self.keeper else {
+            if !self.is_opening && self.well_at <= Instant::now() {
+                self.is_opening = true;
+                let (config, name) = (self.config.clone(), self.destination.clone());
+                self.under_way
+                    .spawn(async move { Done::Opened(Keeper::open(&config, &name).await) });
+            }
+            return;
+        };
+        let given_up = keeper.given_up();
+        if self.held > 0 && self.ready.is_none() && !self.is_fetching && self.well_at <= Instant::now()
+        {
+            self.is_fetching = true;
+            let keeper = Arc::clone(keeper);
+            self.under_way.spawn(async move { Done::Fetched(keeper.oldest().await) });
+        }
+        self.count_given_up(&given_up);
+    }
+
+    /// Has a parcel kept.
+    pub(super) fn keep(&mut self, waiting: Waiting) {
+        let Some(keeper) = self.keeper.clone() else { return };
+        self.is_keeping = true;
+        self.under_way.spawn(async move {
+            let kept = keeper.append(waiting.parcel.clone()).await;
+            Done::Kept(waiting, kept)
+        });
+    }
+
+    /// What is to be sent now, if the rate allows it.
+    pub(super) fn next(&mut self) -> Option<(Waiting, Ticket)> {
+        if self.replay_at > Instant::now() {
+            return None;
+        }
+        let next = self.ready.take()?;
+        let seconds = next.0.parcel.message.len() as f64 / self.config.replay_rate.max(1) as f64;
+        self.replay_at = Instant::now() + Duration::from_secs_f64(seconds);
+        Some(next)
+    }
+
+    /// Takes back what could not be sent.
+    pub(super) fn put_back(&mut self, waiting: Waiting, ticket: Ticket) {
+        self.ready = Some((waiting, ticket));
+    }
+
+    /// Notes that something is no longer to be kept, as it has arrived, was given up, or waits in
+    /// memory again.
+    pub(super) fn settle(&mut self, waiting: &Waiting, ticket: Ticket) {
+        self.held = self.held.saturating_sub(waiting.parcel.items as u64);
+        if let Some(keeper) = self.keeper.clone() {
+            self.under_way
+                .spawn(async move { Done::Acknowledged(keeper.acknowledge(ticket).await) });
+        }
+    }
+
+    /// The next thing that is done; waits for ever where nothing is under way.
+    pub(super) async fn done(&mut self) -> Done {
+        loop {
+            match self.under_way.join_next().await {
+                Some(Ok(done)) => return done,
+                Some(Err(error)) => tracing::error!(%error, "a fault of spandrel's in spooling"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Notes what was done; gives back a parcel that was not kept, or tells the length of one that
+    /// was.
+    pub(super) fn note(&mut self, done: Done) -> Option<Result<usize, Waiting>> {
+        match done {
+            Done::Opened(opened) => {
+                self.is_opening = false;
+                self.opened(opened);
+                None
+            }
+            Done::Kept(waiting, kept) => {
+                self.is_keeping = false;
+                Some(self.kept(waiting, kept))
+            }
+            Done::Fetched(fetched) => {
+                self.is_fetching = false;
+                self.fetched(fetched);
+                None
+            }
+            Done::Acknowledged(acknowledged) => {
+                if let Err(error) = acknowledged {
+                    self.is_unwell(&error);
+                }
+                None
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Result<(Keeper, Recovered), SpoolError>) {
+        match opened {
+            Ok((keeper, recovered)) => {
+                self.is_well_again();
+                self.held = recovered.items.total();
+                for signal in Signal::ALL {
+                    let found = recovered.items.of(signal);
+                    self.accounts.settle(signal, |books| books.recovered(found));
+                }
+                self.keeper = Some(Arc::new(keeper));
+            }
+            Err(error) => self.is_unwell(&error),
+        }
+    }
+
+    fn kept(
+        &mut self,
+        waiting: Waiting,
+        kept: Result<Kept, SpoolError>,
+    ) -> Result<usize, Waiting> {
+        match kept {
+            Ok(Kept { given_up }) => {
+                self.is_well_again();
+                let items = waiting.parcel.items as u64;
+                self.held += items;
+                self.accounts.settle(waiting.parcel.signal, |books| books.spooled(items));
+                self.count_given_up(&given_up);
+                Ok(waiting.parcel.message.len())
+            }
+            Err(error) => {
+                self.is_unwell(&error);
+                Err(waiting)
+            }
+        }
+    }
+
+    fn fetched(&mut self, fetched: Result<Option<Stored>, SpoolError>) {
+        match fetched {
+            Ok(Some(stored)) => self.ready = Some((stored.parcel.into(), stored.ticket)),
+            // What was held has been given up meanwhile, which is told apart.
+            Ok(None) => self.well_at = Instant::now() + PATIENCE,
+            Err(error) => self.is_unwell(&error),
+        }
+    }
+
+    fn count_given_up(&mut self, given_up: &GivenUp) {
+        let GivenUp { full, expired, damaged } = given_up;
+        self.held = self.held.saturating_sub(given_up.all().total());
+        for signal in Signal::ALL {
+            let of = |items: &Items| items.of(signal);
+            self.accounts.settle(signal, |books| {
+                books.dropped(DropReason::SpoolFull, of(full));
+                books.dropped(DropReason::SpoolExpired, of(expired));
+                books.dropped(DropReason::SpoolCorrupt, of(damaged));
+                books.unspooled(of(full) + of(expired) + of(damaged));
+            });
+        }
+    }
+
+    fn is_unwell(&mut self, error: &SpoolError) {
+        self.well_at = Instant::now() + PATIENCE;
+        if std::mem::replace(&mut self.is_well, false) {
+            let destination = &self.destination;
+            tracing::error!(destination, %error, "spooling does not work, memory has to do");
+        }
+    }
+
+    fn is_well_again(&mut self) {
+        if !std::mem::replace(&mut self.is_well, true) {
+            tracing::info!(destination = self.destination, "spooling works again");
+        }
+    }
+
+    /// Ends what is under way, and lets go of the spool.
+    pub(super) async fn close(mut self) {
+        while let Some(Ok(done)) = self.under_way.join_next().await {
+            if let Some(Err(Waiting { parcel, .. })) = self.note(done) {
+                self.accounts.dropped(parcel.signal, DropReason::Shutdown, parcel.items);
+            }
+        }
+        if let Some(keeper) = self.keeper.take().and_then(Arc::into_inner)
+            && let Err(error) = keeper.close().await
+        {
+            tracing::warn!(destination = self.destination, %error, "the spool was not closed");
+        }
+    }
+}
