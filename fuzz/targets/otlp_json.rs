@@ -5,8 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use spandrel::analysis::message::{Encoding, Item, Take, each};
+use spandrel::analysis::message::{Item, Take, each};
 use spandrel::analysis::otlp::{self, Unshared};
+use spandrel::otlp::Encoding;
 
 struct Taken<I>(Vec<Option<I>>);
 

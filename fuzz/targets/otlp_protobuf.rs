@@ -7,8 +7,9 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use spandrel::analysis::message::{Encoding, Item, Take, each};
+use spandrel::analysis::message::{Item, Take, each};
 use spandrel::analysis::otlp::{self, Unshared};
+use spandrel::otlp::Encoding;
 
 struct Taken<I>(Vec<Option<I>>);
 

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
-use spandrel::analysis::message::{Encoding, Signal};
+use spandrel::otlp::{Encoding, Signal};
 use spandrel::view::fuzzing::Unbound;
 
 static VIEW: LazyLock<Unbound> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use spandrel::analysis::message::{Encoding, Signal};
+use spandrel::otlp::{Encoding, Signal};
 use spandrel::view::fuzzing::Unbound;
 use spandrel_fuzz::led;
 

@@ -20,28 +20,10 @@ use prost::encoding::{WireType, decode_key, decode_varint};
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::otlp::Encoding;
+
 /// The longest item that is read, in bytes as it came.
 pub const MAX_ITEM: usize = 1 << 20;
-
-/// What a message carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    /// Spans.
-    Traces,
-    /// Metrics.
-    Metrics,
-    /// Log records.
-    Logs,
-}
-
-/// How a message is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Protobuf.
-    Protobuf,
-    /// The JSON of OTLP: ids in hexadecimal, names in camel case.
-    Json,
-}
 
 /// A span, a metric or a log record.
 pub trait Item: Message + Default + DeserializeOwned {

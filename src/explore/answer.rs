@@ -9,8 +9,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::analysis::Span;
-use crate::analysis::message::{self, Encoding, Malformed, Take};
+use crate::analysis::message::{self, Malformed, Take};
 use crate::analysis::otlp::{self, Unshared};
+use crate::otlp::Encoding;
 
 /// One of the values that an answer with traces consists of.
 #[derive(Deserialize)]

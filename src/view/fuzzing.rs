@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use http::{Request, StatusCode};
-use tokio::sync::Semaphore;
 
-use super::receive::{self, take};
+use super::receive::take;
 use super::sidecars::Sidecars;
 use super::store::Store;
 use super::{Addresses, Backend, State, api};
-use crate::analysis::message::{Encoding, Malformed, Signal};
+use crate::analysis::message::Malformed;
 use crate::net::clock::Clock;
+use crate::otlp::{Encoding, Signal};
 
 /// A backend that nobody can connect to.
 pub struct Unbound(Backend);
@@ -33,7 +33,6 @@ impl Unbound {
         let clock = Clock::anchored();
         Self(Backend {
             state: Mutex::new(state),
-            room: Arc::new(Semaphore::new(receive::body::MAX_BODIES)),
             started: clock.now(),
             clock,
             addresses: Addresses { page: None, grpc: nowhere, http: nowhere },

@@ -9,7 +9,6 @@ mod api;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod layout;
-mod linger;
 mod page;
 mod receive;
 mod search;
@@ -22,16 +21,11 @@ mod testing;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
+use crate::intake::Intake;
 use crate::net::{self, clock::Clock};
 use sidecars::Sidecars;
 use store::Store;
-
-/// How long the body of a request may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The settings of the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +88,6 @@ pub struct View {
 #[derive(Debug)]
 struct Backend {
     state: Mutex<State>,
-    /// Room for the bodies that are coming, a permit for each byte.
-    room: Arc<Semaphore>,
     clock: Clock,
     started: u64,
     addresses: Addresses,
@@ -151,7 +143,6 @@ impl View {
             http,
             backend: Arc::new(Backend {
                 state: Mutex::new(state),
-                room: Arc::new(Semaphore::new(receive::body::MAX_BODIES)),
                 started: clock.now(),
                 clock,
                 addresses,
@@ -179,6 +170,7 @@ impl View {
         let listen = |listener| tokio::net::TcpListener::from_std(listener);
         let page = self.page.map(listen).transpose()?;
         let (grpc, http) = (listen(self.grpc)?, listen(self.http)?);
+        let intake = Intake::new(Arc::clone(&self.backend), receive::BOUNDS);
         let serving_page = async {
             match &page {
                 Some(listener) => serve::page(listener, &self.backend).await,
@@ -187,8 +179,8 @@ impl View {
         };
         tokio::select! {
             () = serving_page => {}
-            () = serve::otlp(&grpc, &self.backend) => {}
-            () = serve::otlp(&http, &self.backend) => {}
+            () = intake.serve(&grpc) => {}
+            () = intake.serve(&http) => {}
             () = stop => {}
         }
         Ok(())

@@ -5,9 +5,9 @@ use crate::support::sources::{Source, sources};
 /// The floors, from the ground up. A module may use what lies below it; those of one floor do not
 /// know each other.
 const FLOORS: [&[&str]; 8] = [
-    &["cidr", "direction", "drain"],
+    &["cidr", "direction", "drain", "otlp"],
     &["trace", "net", "metrics"],
-    &["export", "analysis", "doctor"],
+    &["export", "analysis", "doctor", "intake"],
     &["telemetry", "proxy", "redirect", "admin", "view", "explore"],
     &["config"],
     &["app", "cli"],

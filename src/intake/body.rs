@@ -7,6 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
@@ -14,13 +15,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-use super::super::BODY_TIMEOUT;
+/// How long the body of a request may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the bodies that are coming take up together, at most, in bytes.
-pub(crate) const MAX_BODIES: usize = 128 << 20;
-
-/// A body that counts towards [`MAX_BODIES`] and ends with [`BODY_TIMEOUT`].
-pub(crate) struct Bounded<B> {
+/// A body that counts towards what all may take up together, and ends with [`BODY_TIMEOUT`].
+pub(super) struct Bounded<B> {
     body: B,
     room: Arc<Semaphore>,
     /// A permit for each byte that has come.
@@ -30,7 +29,7 @@ pub(crate) struct Bounded<B> {
 
 /// Why a body does not come to its end.
 #[derive(Debug)]
-pub(crate) enum Broken {
+pub(super) enum Broken {
     /// It took too long.
     Late,
     /// There are too many others.
@@ -41,7 +40,7 @@ pub(crate) enum Broken {
 
 impl<B> Bounded<B> {
     /// The body, which takes its place in `room` as it comes.
-    pub(crate) fn new(body: B, room: &Arc<Semaphore>) -> Self {
+    pub(super) fn new(body: B, room: &Arc<Semaphore>) -> Self {
         let timeout = Box::pin(sleep(BODY_TIMEOUT));
         Self { body, room: Arc::clone(room), held: None, timeout }
     }
@@ -111,7 +110,7 @@ impl From<Broken> for Status {
         let text = broken.to_string();
         match broken {
             Broken::Late => Self::deadline_exceeded(text),
-            Broken::NoRoom => Self::unavailable(text),
+            Broken::NoRoom => super::grpc::later(&text),
             Broken::Aborted(_) => Self::cancelled(text),
         }
     }

@@ -12,15 +12,18 @@ use prost::Message as _;
 use tokio::sync::Semaphore;
 
 use super::body::{Bounded, Broken};
-use super::{MAX_BODY, MAX_MESSAGE, Outcome, take};
-use crate::analysis::message::{Encoding, Malformed, Signal};
-use crate::view::Backend;
+use super::grpc;
+use super::{FULL, Intake, MAX_BODY, Outcome, RETRY_AFTER, Receiver, Refusal};
+use crate::otlp::{Encoding, Signal};
 
 /// An answer that refuses: the status, and a sentence.
-type Refusal = (StatusCode, String);
+type Refused = (StatusCode, String);
 
 /// Answers a request.
-pub(crate) async fn answer(backend: &Backend, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(super) async fn answer<R: Receiver>(
+    intake: &Intake<R>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let encoding = encoding(request.headers());
     let outcome = match (request.method(), signal(request.uri().path()), encoding) {
         (_, None, _) => {
@@ -28,10 +31,11 @@ pub(crate) async fn answer(backend: &Backend, request: Request<Incoming>) -> Res
             Err((StatusCode::NOT_FOUND, places.to_owned()))
         }
         (&Method::POST, Some(signal), Some(encoding)) => {
-            let body = body(request, &backend.room).await;
-            body.and_then(|body| match take(backend, signal, encoding, &body) {
+            let body = body(request, &intake.room, intake.max_message).await;
+            body.and_then(|body| match intake.receiver.take(signal, encoding, &body) {
                 Ok(outcome) => Ok((signal, outcome)),
-                Err(Malformed(text)) => Err((StatusCode::BAD_REQUEST, text)),
+                Err(Refusal::Malformed(text)) => Err((StatusCode::BAD_REQUEST, text)),
+                Err(Refusal::Full) => Err((StatusCode::SERVICE_UNAVAILABLE, FULL.to_owned())),
             })
         }
         (&Method::POST, Some(_), None) => {
@@ -68,7 +72,11 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 /// The body, whole and as it was before it was compressed.
-async fn body(request: Request<Incoming>, room: &Arc<Semaphore>) -> Result<Bytes, Refusal> {
+async fn body(
+    request: Request<Incoming>,
+    room: &Arc<Semaphore>,
+    max_message: usize,
+) -> Result<Bytes, Refused> {
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_large());
@@ -77,8 +85,9 @@ async fn body(request: Request<Incoming>, room: &Arc<Semaphore>) -> Result<Bytes
     let collected = Limited::new(Bounded::new(body, room), MAX_BODY).collect().await;
     let sent = collected.map_err(|error| unread(&*error))?.to_bytes();
     match head.headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => Ok(sent),
-        Some(b"gzip") => unzip(&sent),
+        None | Some(b"" | b"identity") if sent.len() <= max_message => Ok(sent),
+        None | Some(b"" | b"identity") => Err(too_long(max_message)),
+        Some(b"gzip") => unzip(&sent, max_message),
         Some(_) => {
             let text = "compress with gzip, or not at all";
             Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text.to_owned()))
@@ -86,13 +95,13 @@ async fn body(request: Request<Incoming>, room: &Arc<Semaphore>) -> Result<Bytes
     }
 }
 
-fn too_large() -> Refusal {
+fn too_large() -> Refused {
     let text = format!("send at most {} MiB at a time", MAX_BODY >> 20);
     (StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
 /// Why a body was not read to its end.
-fn unread(error: &(dyn std::error::Error + 'static)) -> Refusal {
+fn unread(error: &(dyn std::error::Error + 'static)) -> Refused {
     let status = match error.downcast_ref::<Broken>() {
         None => return too_large(),
         Some(Broken::Late) => StatusCode::REQUEST_TIMEOUT,
@@ -102,21 +111,23 @@ fn unread(error: &(dyn std::error::Error + 'static)) -> Refusal {
     (status, error.to_string())
 }
 
-fn unzip(sent: &[u8]) -> Result<Bytes, Refusal> {
+fn unzip(sent: &[u8], max_message: usize) -> Result<Bytes, Refused> {
     let mut plain = Vec::new();
-    let most = MAX_MESSAGE as u64 + 1;
+    let most = max_message as u64 + 1;
     match MultiGzDecoder::new(sent).take(most).read_to_end(&mut plain) {
-        Ok(_) if plain.len() <= MAX_MESSAGE => Ok(plain.into()),
-        Ok(_) => {
-            let text = format!("send at most {} MiB of OTLP at a time", MAX_MESSAGE >> 20);
-            Err((StatusCode::PAYLOAD_TOO_LARGE, text))
-        }
+        Ok(_) if plain.len() <= max_message => Ok(plain.into()),
+        Ok(_) => Err(too_long(max_message)),
         Err(error) => Err((StatusCode::BAD_REQUEST, format!("the body is no gzip: {error}"))),
     }
 }
 
+fn too_long(max_message: usize) -> Refused {
+    let text = format!("send at most {} MiB of OTLP at a time", max_message >> 20);
+    (StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
 /// The message that says what was taken (OTLP, "Full Success" and "Partial Success").
-pub(crate) fn accepted(encoding: Encoding, signal: Signal, outcome: Outcome) -> Bytes {
+pub(super) fn accepted(encoding: Encoding, signal: Signal, outcome: Outcome) -> Bytes {
     let refused = i64::try_from(outcome.refused).unwrap_or(i64::MAX);
     let text = if refused == 0 { "" } else { "some have no valid ids, or cannot be read" };
     if encoding == Encoding::Protobuf {
@@ -151,22 +162,20 @@ struct Partial {
     text: String,
 }
 
-/// `google.rpc.Status`, the body of a refusal (OTLP, "Failures").
-#[derive(Clone, PartialEq, prost::Message)]
-struct Status {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
+/// The body of a refusal (OTLP, "Failures").
 fn refused(encoding: Encoding, status: StatusCode, message: String) -> Bytes {
     const INVALID_ARGUMENT: i32 = 3;
     const RESOURCE_EXHAUSTED: i32 = 8;
-    let is_too_large = status == StatusCode::PAYLOAD_TOO_LARGE;
-    let code = if is_too_large { RESOURCE_EXHAUSTED } else { INVALID_ARGUMENT };
+    const UNAVAILABLE: i32 = 14;
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => RESOURCE_EXHAUSTED,
+        StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
+        _ => INVALID_ARGUMENT,
+    };
     match encoding {
-        Encoding::Protobuf => Status { code, message }.encode_to_vec().into(),
+        Encoding::Protobuf => {
+            grpc::Refused { code, message, details: Vec::new() }.encode_to_vec().into()
+        }
         Encoding::Json => {
             serde_json::json!({ "code": code, "message": message }).to_string().into()
         }
@@ -191,6 +200,9 @@ fn response(status: StatusCode, encoding: Encoding, body: Bytes) -> Response<Ful
         Encoding::Json => "application/json",
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER.as_secs().into());
+    }
     if is_cut_off(status) {
         // What is left of the body is not worth reading.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

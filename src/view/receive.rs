@@ -1,35 +1,30 @@
-//! Receiving OTLP: over HTTP and over gRPC, on either port.
-//!
-//! The two ports of OTLP are often taken for one another, so each takes both protocols: a request
-//! whose content is gRPC's is answered as such, and any other as OTLP/HTTP.
+//! What becomes of the OTLP that comes: spans are kept, and what sidecars tell of themselves.
 
-pub(super) mod body;
-pub(super) mod grpc;
-pub(super) mod http;
+use std::sync::Arc;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use std::sync::Arc;
 
 use super::Backend;
 use super::sidecars::Sidecars;
 use super::store::{Source, Store};
-use crate::analysis::message::{self, Encoding, Malformed, Signal, Take};
+use crate::analysis::message::{self, Malformed, Take};
+use crate::intake::{Bounds, Outcome, Receiver, Refusal};
+use crate::otlp::{Encoding, Signal};
 
-/// The longest body that is taken, in bytes as sent.
-pub(super) const MAX_BODY: usize = 16 << 20;
-/// The longest message that is taken, in bytes once it is no longer compressed.
-pub(super) const MAX_MESSAGE: usize = 64 << 20;
+/// What is taken in: a message of any usual sender, and many of them at once.
+pub(super) const BOUNDS: Bounds = Bounds { message: 64 << 20, bodies: 128 << 20 };
 
-/// What became of the items of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcome {
-    /// Items that were taken.
-    pub taken: u64,
-    /// Items that could not be read.
-    pub refused: u64,
+impl Receiver for Backend {
+    fn take(&self, signal: Signal, encoding: Encoding, message: &[u8]) -> Result<Outcome, Refusal> {
+        take(self, signal, encoding, message).map_err(|Malformed(text)| Refusal::Malformed(text))
+    }
+
+    fn note_refusal(&self) {
+        self.state().refused_requests += 1;
+    }
 }
 
 /// Takes a message.
@@ -127,16 +122,6 @@ impl Take<LogRecord> for Telling<'_> {
         self.outcome.count(item.is_some());
         if let Some(record) = item {
             self.sidecars.note_line(&self.resource, &record, self.now);
-        }
-    }
-}
-
-impl Outcome {
-    const fn count(&mut self, is_taken: bool) {
-        if is_taken {
-            self.taken += 1;
-        } else {
-            self.refused += 1;
         }
     }
 }
