@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use spandrel::analysis::message::{Item, Take, each};
 use spandrel::analysis::otlp::{self, Unshared};
@@ -12,9 +13,11 @@ use spandrel::otlp::Encoding;
 struct Taken<I>(Vec<Option<I>>);
 
 impl<I> Take<I> for Taken<I> {
-    fn group(&mut self, resource: &[KeyValue], _scope: &str) {
-        drop(otlp::origin(resource, &mut Unshared));
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        drop(otlp::origin(&resource.attributes, &mut Unshared));
     }
+
+    fn scope(&mut self, _scope: InstrumentationScope, _schema_url: &str) {}
 
     fn item(&mut self, item: Option<I>) {
         self.0.push(item);

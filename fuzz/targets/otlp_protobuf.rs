@@ -3,8 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use spandrel::analysis::message::{Item, Take, each};
@@ -14,9 +15,11 @@ use spandrel::otlp::Encoding;
 struct Taken<I>(Vec<Option<I>>);
 
 impl<I> Take<I> for Taken<I> {
-    fn group(&mut self, resource: &[KeyValue], _scope: &str) {
-        drop(otlp::origin(resource, &mut Unshared));
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        drop(otlp::origin(&resource.attributes, &mut Unshared));
     }
+
+    fn scope(&mut self, _scope: InstrumentationScope, _schema_url: &str) {}
 
     fn item(&mut self, item: Option<I>) {
         self.0.push(item);

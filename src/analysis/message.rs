@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -45,8 +45,10 @@ impl Item for LogRecord {
 
 /// Takes the items of a message.
 pub trait Take<I> {
-    /// The items that follow are of this resource and this scope.
-    fn group(&mut self, resource: &[KeyValue], scope: &str);
+    /// A group of this resource begins.
+    fn resource(&mut self, resource: Resource, schema_url: &str);
+    /// In it begins a group of this scope; the items that follow are in it.
+    fn scope(&mut self, scope: InstrumentationScope, schema_url: &str);
     /// The next item; `None` for one that cannot be read.
     fn item(&mut self, item: Option<I>);
 }
@@ -86,6 +88,9 @@ pub fn each<I: Item>(
 const FIRST: u32 = 1;
 /// The field of what a group holds.
 const SECOND: u32 = 2;
+/// The field of a group's schema, and its name in JSON.
+const SCHEMA_URL: u32 = 3;
+const SCHEMA_URL_NAME: &str = "schemaUrl";
 
 fn protobuf<I: Item>(body: &[u8], take: &mut impl Take<I>) -> Result<(), Malformed> {
     for group in within(body, FIRST) {
@@ -94,10 +99,9 @@ fn protobuf<I: Item>(body: &[u8], take: &mut impl Take<I>) -> Result<(), Malform
         }
     }
     for group in within(body, FIRST).flatten() {
-        let resource: Resource = decode(within(group, FIRST).flatten().last());
+        take.resource(decode(within(group, FIRST).flatten().last()), schema_url(group));
         for scoped in within(group, SECOND).flatten() {
-            let scope: InstrumentationScope = decode(within(scoped, FIRST).flatten().last());
-            take.group(&resource.attributes, &scope.name);
+            take.scope(decode(within(scoped, FIRST).flatten().last()), schema_url(scoped));
             for item in within(scoped, SECOND).flatten() {
                 let item = (item.len() <= MAX_ITEM).then(|| I::decode(item).ok());
                 take.item(item.flatten());
@@ -111,6 +115,12 @@ fn protobuf<I: Item>(body: &[u8], take: &mut impl Take<I>) -> Result<(), Malform
 fn decode<M: Message + Default>(bytes: Option<&[u8]>) -> M {
     let bytes = bytes.filter(|bytes| bytes.len() <= MAX_ITEM);
     bytes.and_then(|bytes| M::decode(bytes).ok()).unwrap_or_default()
+}
+
+/// The schema that a group says it follows.
+fn schema_url(group: &[u8]) -> &str {
+    let last = within(group, SCHEMA_URL).flatten().last();
+    last.and_then(|url| std::str::from_utf8(url).ok()).unwrap_or_default()
 }
 
 /// The messages in the field `wanted` of a message; the last is the error, where there is one.
@@ -168,10 +178,9 @@ fn json<I: Item>(body: &[u8], take: &mut impl Take<I>) -> Result<(), Malformed> 
         }
     }
     for group in groups {
-        let resource: Resource = member(group, "resource");
+        take.resource(member(group, "resource"), &member::<String>(group, SCHEMA_URL_NAME));
         for scoped in list(group, scoped_name)? {
-            let scope: InstrumentationScope = member(scoped, "scope");
-            take.group(&resource.attributes, &scope.name);
+            take.scope(member(scoped, "scope"), &member::<String>(scoped, SCHEMA_URL_NAME));
             for item in list(scoped, items_name)? {
                 let text = item.get();
                 let item = (text.len() <= MAX_ITEM).then(|| lenient(text));
@@ -225,7 +234,7 @@ fn list<'a>(object: Raw<'a>, name: &str) -> Result<Vec<Raw<'a>>, Malformed> {
 }
 
 /// What describes a group; the default where it says nothing that can be read.
-fn member<M: Message + Default + DeserializeOwned>(object: Raw<'_>, name: &str) -> M {
+fn member<M: Default + DeserializeOwned>(object: Raw<'_>, name: &str) -> M {
     let text = value(object, name).ok().flatten().map(RawValue::get);
     let text = text.filter(|text| text.len() <= MAX_ITEM);
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
@@ -273,7 +282,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-    use opentelemetry_proto::tonic::common::v1::AnyValue;
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
     use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans};
     use proptest::prelude::*;
 
@@ -284,8 +293,14 @@ mod tests {
     struct Taken(Vec<String>);
 
     impl Take<Span> for Taken {
-        fn group(&mut self, resource: &[KeyValue], scope: &str) {
-            self.0.push(format!("group of {} attributes by `{scope}`", resource.len()));
+        fn resource(&mut self, resource: Resource, schema_url: &str) {
+            let attributes = resource.attributes.len();
+            self.0.push(format!("resource of {attributes} attributes by `{schema_url}`"));
+        }
+
+        fn scope(&mut self, scope: InstrumentationScope, schema_url: &str) {
+            let InstrumentationScope { name, version, .. } = scope;
+            self.0.push(format!("scope `{name}` `{version}` by `{schema_url}`"));
         }
 
         fn item(&mut self, item: Option<Span>) {
@@ -303,8 +318,10 @@ mod tests {
         let value = any_value("orders");
         let attribute = KeyValue { key: "service.name".to_owned(), value, ..KeyValue::default() };
         let resource = Resource { attributes: vec![attribute], ..Resource::default() };
-        let scope = InstrumentationScope { name: "library".to_owned(), ..Default::default() };
-        let scoped = |scope, spans| ScopeSpans { scope, spans, ..ScopeSpans::default() };
+        let (name, version) = ("library".to_owned(), "1.2".to_owned());
+        let scope = InstrumentationScope { name, version, ..Default::default() };
+        let schema_url = "schema/2".to_owned();
+        let scoped = |scope, spans| ScopeSpans { scope, spans, schema_url: schema_url.clone() };
         ExportTraceServiceRequest {
             resource_spans: vec![
                 ResourceSpans {
@@ -313,7 +330,7 @@ mod tests {
                         scoped(Some(scope), vec![named("a"), named("b")]),
                         scoped(None, vec![named("c")]),
                     ],
-                    ..ResourceSpans::default()
+                    schema_url: "schema/1".to_owned(),
                 },
                 ResourceSpans::default(),
             ],
@@ -325,8 +342,15 @@ mod tests {
         Some(AnyValue { value: Some(value(text.to_owned())) })
     }
 
-    const IN_ORDER: [&str; 5] =
-        ["group of 1 attributes by `library`", "a", "b", "group of 1 attributes by ``", "c"];
+    const IN_ORDER: [&str; 7] = [
+        "resource of 1 attributes by `schema/1`",
+        "scope `library` `1.2` by `schema/2`",
+        "a",
+        "b",
+        "scope `` `` by `schema/2`",
+        "c",
+        "resource of 0 attributes by ``",
+    ];
 
     #[test]
     fn both_encodings_give_the_same_items_in_their_order() {
@@ -339,9 +363,11 @@ mod tests {
     #[test]
     fn a_message_without_items_is_no_error() {
         assert_eq!(taken(Encoding::Protobuf, b"").unwrap(), [""; 0]);
-        for empty in ["{}", r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[{}],"more":1}"#] {
+        for empty in ["{}", r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[],"more":1}"#] {
             assert_eq!(taken(Encoding::Json, empty.as_bytes()).unwrap(), [""; 0], "{empty}");
         }
+        let of_nothing = br#"{"resourceSpans":[{}]}"#;
+        assert_eq!(taken(Encoding::Json, of_nothing).unwrap(), IN_ORDER[6..]);
     }
 
     #[test]
@@ -358,15 +384,15 @@ mod tests {
     #[test]
     fn a_span_that_cannot_be_read_is_refused_alone() {
         let json = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":7},{"name":"b"}]}]}]}"#;
-        let expected = ["group of 0 attributes by ``", "refused", "b"];
+        let expected = ["resource of 0 attributes by ``", "scope `` `` by ``", "refused", "b"];
         assert_eq!(taken(Encoding::Json, json).unwrap(), expected);
         let long = Span { name: "x".repeat(MAX_ITEM), ..Span::default() };
         let mut request = request();
         request.resource_spans[0].scope_spans[1].spans.insert(0, long);
         let names = taken(Encoding::Protobuf, &request.encode_to_vec()).unwrap();
         assert_eq!(
-            names.get(3..),
-            Some(&["group of 1 attributes by ``", "refused", "c"].map(str::to_owned)[..])
+            names.get(4..7),
+            Some(&["scope `` `` by `schema/2`", "refused", "c"].map(str::to_owned)[..])
         );
     }
 

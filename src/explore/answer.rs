@@ -3,7 +3,8 @@
 //! The shape is that of Jaeger's API, version 3: one JSON value or, where a server sends traces as
 //! it finds them, several, one after another. Their spans are OTLP in JSON.
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -29,9 +30,12 @@ struct Spans {
 }
 
 impl Take<proto::Span> for Spans {
-    fn group(&mut self, resource: &[KeyValue], scope: &str) {
-        self.resource = resource.to_vec();
-        scope.clone_into(&mut self.scope);
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        self.resource = resource.attributes;
+    }
+
+    fn scope(&mut self, scope: InstrumentationScope, _schema_url: &str) {
+        self.scope = scope.name;
     }
 
     fn item(&mut self, item: Option<proto::Span>) {

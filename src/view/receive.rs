@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::Backend;
@@ -41,8 +42,7 @@ pub(super) fn take(
     let state = &mut *state;
     let outcome = match signal {
         Signal::Traces => {
-            let mut spans =
-                Spans { store: &mut state.store, source: None, outcome: Outcome::default() };
+            let mut spans = Spans::new(&mut state.store);
             message::each::<Span>(encoding, body, &mut spans).map(|()| spans.outcome)
         }
         Signal::Metrics => {
@@ -65,13 +65,24 @@ pub(super) fn take(
 /// Takes spans into the store.
 struct Spans<'s> {
     store: &'s mut Store,
+    resource: Vec<KeyValue>,
     source: Option<Arc<Source>>,
     outcome: Outcome,
 }
 
+impl<'s> Spans<'s> {
+    fn new(store: &'s mut Store) -> Self {
+        Self { store, resource: Vec::new(), source: None, outcome: Outcome::default() }
+    }
+}
+
 impl Take<Span> for Spans<'_> {
-    fn group(&mut self, resource: &[KeyValue], scope: &str) {
-        self.source = Some(self.store.source(resource, scope));
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        self.resource = resource.attributes;
+    }
+
+    fn scope(&mut self, scope: InstrumentationScope, _schema_url: &str) {
+        self.source = Some(self.store.source(&self.resource, &scope.name));
     }
 
     fn item(&mut self, item: Option<Span>) {
@@ -101,9 +112,11 @@ impl<'s> Telling<'s> {
 }
 
 impl Take<Metric> for Telling<'_> {
-    fn group(&mut self, resource: &[KeyValue], _scope: &str) {
-        self.resource = resource.to_vec();
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        self.resource = resource.attributes;
     }
+
+    fn scope(&mut self, _scope: InstrumentationScope, _schema_url: &str) {}
 
     fn item(&mut self, item: Option<Metric>) {
         self.outcome.count(item.is_some());
@@ -114,9 +127,11 @@ impl Take<Metric> for Telling<'_> {
 }
 
 impl Take<LogRecord> for Telling<'_> {
-    fn group(&mut self, resource: &[KeyValue], _scope: &str) {
-        self.resource = resource.to_vec();
+    fn resource(&mut self, resource: Resource, _schema_url: &str) {
+        self.resource = resource.attributes;
     }
+
+    fn scope(&mut self, _scope: InstrumentationScope, _schema_url: &str) {}
 
     fn item(&mut self, item: Option<LogRecord>) {
         self.outcome.count(item.is_some());
