@@ -1,15 +1,10 @@
 //! The embedded backend, by the bytes that senders and readers exchange with it.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
@@ -25,6 +20,7 @@ use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 
+use crate::support::ask::{Answer, send, zipped};
 use crate::support::soon;
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -33,14 +29,6 @@ const TRACE: &str = "000000000000000000000000000000aa";
 
 /// A backend that runs until the test ends.
 struct Backend(Addresses);
-
-/// What it answered.
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    headers: http::HeaderMap,
-    body: Bytes,
-}
 
 impl Backend {
     fn start() -> Self {
@@ -85,22 +73,6 @@ impl Backend {
     }
 }
 
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("the answer is JSON")
-    }
-}
-
-async fn send(request: Request<Full<Bytes>>) -> Answer {
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = soon("an answer", client.request(request)).await;
-    let (head, body) = answer.expect("it answers").into_parts();
-    #[expect(clippy::disallowed_methods, reason = "the body is limited")]
-    let body = soon("the body", Limited::new(body, 64 << 20).collect()).await;
-    let body = body.expect("the body is whole");
-    Answer { status: head.status, headers: head.headers, body: body.to_bytes() }
-}
-
 fn text(key: &str, value: &str) -> KeyValue {
     let value = Some(any_value::Value::StringValue(value.to_owned()));
     KeyValue { key: key.to_owned(), value: Some(AnyValue { value }), ..KeyValue::default() }
@@ -127,12 +99,6 @@ fn request(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
             ..ResourceSpans::default()
         }],
     }
-}
-
-fn zipped(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! and fails with what was seen instead when that does not come within [`PATIENCE`].
 
 pub(crate) mod app;
+pub(crate) mod ask;
 pub(crate) mod collector;
 pub(crate) mod http2;
 pub(crate) mod peer;
