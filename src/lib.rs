@@ -12,11 +12,13 @@
 //!              config                4  what was typed, and what it means
 //!     proxy   admin   telemetry      3  the data path; probes and numbers; our own logs;
 //!         view    explore               the embedded backend; traces on the terminal;
-//!            redirect                   the rules that lead traffic to us
+//!        redirect    receive            the rules that lead traffic to us; what the application
+//!                                       tells of itself
 //!   export   analysis   doctor       2  from spans to a collector; what traces tell; what is wrong
-//!                                       with their context
+//!            intake                     with their context; OTLP that comes
 //!     trace     net     metrics      1  contexts and spans; sockets; counters
-//!     direction    drain    cidr     0  which way a request goes; how everything stops; networks
+//!     direction    drain    cidr     0  which way a request goes; how everything stops; networks;
+//!             otlp                      the words of OTLP
 //! ```
 //!
 //! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
@@ -39,6 +41,7 @@ pub mod metrics;
 pub mod net;
 pub mod otlp;
 pub mod proxy;
+pub mod receive;
 pub mod redirect;
 pub mod telemetry;
 pub mod trace;

@@ -122,8 +122,19 @@ pub const CONTEXT_CONFLICTS: Metric = counter(
     "Requests that carried contexts of different traces, by direction.",
 );
 
+/// What was received and cannot be read.
+pub const RECEIVE_MALFORMED: Metric = counter(
+    "spandrel_receive_malformed_total",
+    "Messages of the application's telemetry, and items in them, that cannot be read, by format.",
+);
+/// What was received while there was no room for it.
+pub const RECEIVE_REFUSED: Metric = counter(
+    "spandrel_receive_refused_total",
+    "Spans, data points and log records of the application that found no room, by format.",
+);
+
 /// Every metric there is.
-pub const ALL: [Metric; 21] = [
+pub const ALL: [Metric; 23] = [
     SPANS_CREATED,
     SPANS_EXPORTED,
     SPANS_DROPPED,
@@ -145,6 +156,8 @@ pub const ALL: [Metric; 21] = [
     CONTEXT_SEEN,
     CONTEXT_MALFORMED,
     CONTEXT_CONFLICTS,
+    RECEIVE_MALFORMED,
+    RECEIVE_REFUSED,
 ];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {

@@ -1,6 +1,7 @@
 //! What the targets share: bytes taken apart into what a parser wants.
 
 pub mod fields;
+pub mod jaeger;
 pub mod memory;
 
 use spandrel::proxy::http1::head::{HeadLimits, RequestHead, Scan};

@@ -12,7 +12,7 @@ pub mod tcp_info;
 pub mod wire;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -65,6 +65,19 @@ pub fn bind_as(address: SocketAddr, taking: Taking) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Binds a socket for datagrams, of which the system is asked to hold so many bytes for us.
+///
+/// # Errors
+/// When the address is in use or not ours to bind.
+pub fn bind_datagrams(address: SocketAddr, buffer: usize) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    // What the system does not grant we do without.
+    socket.set_recv_buffer_size(buffer).ok();
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
     Ok(socket.into())
 }
 

@@ -66,6 +66,17 @@ impl Sampler {
         Some(Self { parent_based, root })
     }
 
+    /// The share of traces that it keeps where no caller has decided, within 0 and 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "the bound was made of such a number")]
+    pub fn root_ratio(&self) -> f64 {
+        match self.root {
+            Root::AlwaysOn => 1.0,
+            Root::AlwaysOff => 0.0,
+            Root::Below(bound) => bound as f64 / RATIO_SPAN,
+        }
+    }
+
     /// Decides on a request of the trace `trace_id` that came with `parent`.
     #[must_use]
     pub fn decide(&self, parent: Option<&TraceContext>, trace_id: TraceId) -> Decision {
@@ -142,6 +153,17 @@ mod tests {
         assert_eq!(share(1.0), 20_000);
         assert_eq!(share(0.0), 0);
         assert!((4_700..5_300).contains(&share(0.25)));
+    }
+
+    #[test]
+    fn a_sampler_tells_its_ratio() {
+        for (name, ratio) in [("always_on", 1.0), ("always_off", 0.0)] {
+            assert_eq!(Sampler::parse(name, 0.5).unwrap().root_ratio(), ratio);
+        }
+        for ratio in [0.0, 0.001, 0.1, 0.25, 1.0] {
+            let sampler = Sampler::parse("parentbased_traceidratio", ratio).unwrap();
+            assert_eq!(sampler.root_ratio(), ratio);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 8] = [
     &["cidr", "direction", "drain", "otlp"],
     &["trace", "net", "metrics"],
     &["export", "analysis", "doctor", "intake"],
-    &["telemetry", "proxy", "redirect", "admin", "view", "explore"],
+    &["telemetry", "proxy", "redirect", "admin", "view", "explore", "receive"],
     &["config"],
     &["app", "cli"],
     &["demo"],

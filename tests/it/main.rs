@@ -30,6 +30,8 @@ mod join;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod receive;
+#[cfg(test)]
 mod regressions;
 #[cfg(test)]
 mod smuggling;
