@@ -38,6 +38,7 @@ class Collector:
         self._ports = {protocol: ReservedPort(host) for protocol in PROTOCOLS}
         self._lock = threading.Lock()
         self._spans = []
+        self._records = {"metrics": [], "logs": []}
         self._complaints = []
         self._receivers = []
         self.start()
@@ -50,7 +51,7 @@ class Collector:
         """Begins to receive, on the same ports as ever."""
         assert not self._receivers, "the collector is running"
         self._receivers = [
-            _GrpcReceiver(f"{self._host}:{self._ports[GRPC].number}", self._store),
+            _GrpcReceiver(f"{self._host}:{self._ports[GRPC].number}", self),
             _HttpReceiver((self._host, self._ports[HTTP].number), self),
         ]
 
@@ -71,6 +72,16 @@ class Collector:
         """The spans that have arrived, of one service or of all, in the order of arrival."""
         with self._lock:
             return [span for span in self._spans if service in (None, span.service)]
+
+    def wait_for_records(self, signal, count):
+        """The requests with metrics or logs that have arrived, once there are `count` or more."""
+
+        def arrived():
+            with self._lock:
+                requests = list(self._records[signal])
+            return requests if len(requests) >= count else None
+
+        return eventually(arrived, f"{count} requests with {signal}")
 
     def wait_for(self, count, service=None, deadline=DEADLINE):
         """The spans, once there are `count` or more."""
@@ -98,6 +109,10 @@ class Collector:
         with self._lock:
             self._spans.extend(spans)
 
+    def _keep(self, signal, request):
+        with self._lock:
+            self._records[signal].append(request)
+
     def _complain(self, complaint):
         with self._lock:
             self._complaints.append(repr(complaint))
@@ -106,11 +121,11 @@ class Collector:
 class _GrpcReceiver:
     """The three OTLP services over gRPC."""
 
-    def __init__(self, address, store):
+    def __init__(self, address, collector):
         self._server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
-        trace_grpc.add_TraceServiceServicer_to_server(_Traces(store), self._server)
-        metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(), self._server)
-        logs_grpc.add_LogsServiceServicer_to_server(_Logs(), self._server)
+        trace_grpc.add_TraceServiceServicer_to_server(_Traces(collector._store), self._server)
+        metrics_grpc.add_MetricsServiceServicer_to_server(_Metrics(collector._keep), self._server)
+        logs_grpc.add_LogsServiceServicer_to_server(_Logs(collector._keep), self._server)
         bound = self._server.add_insecure_port(address)
         assert address.endswith(f":{bound}"), f"the collector cannot listen on {address}"
         self._server.start()
@@ -130,12 +145,20 @@ class _Traces(trace_grpc.TraceServiceServicer):
 
 
 class _Metrics(metrics_grpc.MetricsServiceServicer):
+    def __init__(self, keep):
+        self._keep = keep
+
     def Export(self, request, context):
+        self._keep("metrics", request)
         return metrics.ExportMetricsServiceResponse()
 
 
 class _Logs(logs_grpc.LogsServiceServicer):
+    def __init__(self, keep):
+        self._keep = keep
+
     def Export(self, request, context):
+        self._keep("logs", request)
         return logs.ExportLogsServiceResponse()
 
 
@@ -162,6 +185,7 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address, collector):
         self.store = collector._store
+        self.keep = collector._keep
         self.complain = collector._complain
         self.gate = _Gate()
         self._connections = set()
@@ -210,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             if self.path == "/v1/traces":
                 self.server.store(message)
+            else:
+                self.server.keep(self.path.removeprefix("/v1/"), message)
             self._reply(response().SerializeToString())
 
     def _reply(self, body):

@@ -70,16 +70,16 @@ class Jaeger:
         return {ends: number for ends, number in numbers.items() if len(set(ends)) > 1}
 
     def wait_for_trace(self, trace_id, spans):
-        """Waits until it has so many spans of a trace."""
+        """A trace as its API tells of it, once it has so many spans."""
 
-        def has_them():
+        def whole():
             try:
                 traces = self._get(f"/api/traces/{trace_id}")["data"]
             except urllib.error.HTTPError:
-                return False
-            return len(traces[0]["spans"]) >= spans
+                return None
+            return traces[0] if len(traces[0]["spans"]) >= spans else None
 
-        eventually(has_them, f"{spans} spans of {trace_id} in Jaeger")
+        return eventually(whole, f"{spans} spans of {trace_id} in Jaeger")
 
     def close(self):
         """Ends it at once: it has nothing to save, and takes ten seconds to go by itself."""
