@@ -9,7 +9,7 @@ use crate::trace::resource::Resource;
 const SPOOL: &str = "export.spool.directory";
 
 /// The export that the settings ask for, of which nothing may go to what `receive` listens to.
-pub(super) fn of(values: &mut Values, receive: &super::Receive) -> Config {
+pub(super) fn of(values: &mut Values, receive: &crate::receive::Config) -> Config {
     let otlp = otlp::resolve(values);
     receive::check_loop(values, receive, &otlp);
     let first = Destination {

@@ -20,7 +20,6 @@ pub mod settings;
 pub mod value;
 mod values;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,7 +37,7 @@ pub struct Config {
     /// The export of spans; `None` when it is switched off.
     pub export: Option<crate::export::Config>,
     /// Where the application hands its own telemetry over.
-    pub receive: Receive,
+    pub receive: crate::receive::Config,
     /// spandrel's own logs and metrics.
     pub telemetry: crate::telemetry::Config,
     /// The rules that redirect traffic.
@@ -53,22 +52,6 @@ pub struct Config {
     pub effective: Effective,
     /// What was given and is valid, but has no effect: one sentence each, for the log.
     pub warnings: Vec<String>,
-}
-
-/// Where the application hands its own telemetry over, to be sent with spandrel's spans; `None`
-/// for what is not received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Receive {
-    /// OTLP/gRPC, by TCP.
-    pub otlp_grpc: Option<SocketAddr>,
-    /// OTLP/HTTP, by TCP.
-    pub otlp_http: Option<SocketAddr>,
-    /// What Jaeger's clients send to its agent in compact Thrift, by UDP.
-    pub jaeger_compact: Option<SocketAddr>,
-    /// The same in binary Thrift, by UDP.
-    pub jaeger_binary: Option<SocketAddr>,
-    /// What Jaeger's clients ask its agent about sampling, by HTTP.
-    pub jaeger_sampling: Option<SocketAddr>,
 }
 
 impl Config {

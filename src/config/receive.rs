@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
+use super::listeners;
 use super::otlp::Endpoint;
 use super::values::Values;
-use super::{Receive, listeners};
 use crate::export::Otlp;
+use crate::receive::Config;
 
 const OTLP_GRPC: &str = "receive.otlp_grpc";
 const OTLP_HTTP: &str = "receive.otlp_http";
@@ -20,7 +21,7 @@ pub(super) const OVER_UDP: [&str; 2] = [JAEGER_COMPACT, JAEGER_BINARY];
 
 /// The receivers that the settings ask for; none where nothing is exported, since there is nowhere
 /// to pass anything on to.
-pub(super) fn of(values: &mut Values, is_enabled: bool) -> Receive {
+pub(super) fn of(values: &mut Values, is_enabled: bool) -> Config {
     for key in OVER_TCP.into_iter().chain(OVER_UDP) {
         if !is_enabled && values.is_set(key) {
             let origin = values.origin(key).clone();
@@ -29,7 +30,7 @@ pub(super) fn of(values: &mut Values, is_enabled: bool) -> Receive {
             values.unset(key);
         }
     }
-    Receive {
+    Config {
         otlp_grpc: values.address(OTLP_GRPC),
         otlp_http: values.address(OTLP_HTTP),
         jaeger_compact: values.address(JAEGER_COMPACT),
@@ -39,7 +40,7 @@ pub(super) fn of(values: &mut Values, is_enabled: bool) -> Receive {
 }
 
 /// Refuses a receiver that is where spandrel itself sends to: everything would come back for ever.
-pub(super) fn check_loop(values: &mut Values, receive: &Receive, otlp: &Otlp) {
+pub(super) fn check_loop(values: &mut Values, receive: &Config, otlp: &Otlp) {
     let receivers: [(&str, Option<SocketAddr>); 2] =
         [(OTLP_GRPC, receive.otlp_grpc), (OTLP_HTTP, receive.otlp_http)];
     for (key, address) in receivers {
@@ -65,18 +66,18 @@ mod tests {
 
     #[test]
     fn nothing_is_received_unless_it_is_set() {
-        assert_eq!(with(&[]).receive, Receive::default());
+        assert_eq!(with(&[]).receive, Config::default());
         let yaml = format!("{LEAST}receive.jaeger_compact: 127.0.0.1:6831\n");
         let receive = load(&yaml, &[], &[]).unwrap().receive;
         let jaeger_compact = Some("127.0.0.1:6831".parse().unwrap());
-        assert_eq!(receive, Receive { jaeger_compact, ..Receive::default() });
+        assert_eq!(receive, Config { jaeger_compact, ..Config::default() });
     }
 
     #[test]
     fn what_is_received_while_nothing_is_exported_is_warned_of() {
         let yaml = format!("{LEAST}export.enabled: false\nreceive.otlp_http: 127.0.0.1:4318\n");
         let config = load(&yaml, &[], &[]).unwrap();
-        assert_eq!(config.receive, Receive::default());
+        assert_eq!(config.receive, Config::default());
         assert_eq!(
             config.warnings,
             ["receive.otlp_http (spandrel.yaml:3) is not used, because exporting is switched off"]

@@ -27,7 +27,7 @@ fn the_defaults_of_the_table_are_those_of_the_modules() {
     assert_eq!(export.batch, crate::export::Batch::default());
     assert_eq!(export.queue, crate::export::Queue::default());
     assert_eq!((export.spool, export.canary), (None, false));
-    assert_eq!(config.receive, Receive::default());
+    assert_eq!(config.receive, crate::receive::Config::default());
     assert_eq!(export.resource, crate::trace::resource::Resource::new(None, &[]));
     assert_eq!(config.telemetry, crate::telemetry::Config::default());
     assert_eq!(config.admin.listen, "127.0.0.1:16000".parse().unwrap());
