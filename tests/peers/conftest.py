@@ -26,14 +26,14 @@ from support.sidecar import Plan, Sidecar, find_binary
 from support.transparency.stage import Server, Way, authority
 from support.view import View
 
-IN_NAMESPACES = ("test_redirect_", "test_iptables")
-"""How the names of the files begin whose tests make network namespaces."""
+IN_NAMESPACES = ("test_redirect_", "test_iptables", "test_export_host")
+"""How the names of the files begin whose tests make namespaces."""
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what needs network namespaces, where somebody says so."""
+    """Leaves out what needs namespaces, where somebody says so."""
     if os.environ.get("SPANDREL_NO_NETNS") == "1":
         left_out = [item for item in items if item.path.name.startswith(IN_NAMESPACES)]
         items[:] = [item for item in items if item not in left_out]

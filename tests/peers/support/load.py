@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,12 +14,13 @@ class Load:
     """Clients on the loop, each with a connection of its own, that ask for one path after another.
 
     Every path is asked for once. `answers` holds the status of every path that got a whole answer,
-    `failed` what happened to the others; a client ends at its first failure.
+    `failed` what happened to the others; a client ends at its first failure. `answered_at` holds
+    when the answers were whole.
     """
 
     def __init__(self, loop, url, clients, most, pause=0.0):
         """Asks for at most `most` paths `url` + number, each client with a pause in between."""
-        self.answers, self.failed = {}, {}
+        self.answers, self.failed, self.answered_at = {}, {}, {}
         self._url, self._pause = url, pause
         self._numbers = iter(range(most))
         self._is_stopping = False
@@ -65,4 +67,5 @@ class Load:
             self.failed[path] = repr(failure)
             return False
         self.answers[path] = response.status
+        self.answered_at[path] = time.monotonic()
         return True

@@ -27,23 +27,39 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Books:
-    """Where the spans of a sidecar are."""
+    """Where the spans of a sidecar are, as one destination counts them."""
 
     created: int
     exported: int
     dropped: int
     queued: int
+    recovered: int = 0
+    """Spans of earlier lives that were on disk at the start."""
+    spooled: int = 0
+    """Spans that are on disk."""
 
     @classmethod
-    def read(cls, metrics):
-        """The books of the OTLP destination."""
+    def read(cls, metrics, destination="otlp"):
+        """The books of a destination."""
+
+        def number(name):
+            return int(metrics.sum(f"spandrel_spans_{name}", destination=destination))
+
         return cls(
             created=int(metrics.sum("spandrel_spans_created_total")),
-            exported=int(metrics.sum("spandrel_spans_exported_total", destination="otlp")),
-            dropped=int(metrics.sum("spandrel_spans_dropped_total", destination="otlp")),
-            queued=int(metrics.sum("spandrel_spans_queued", destination="otlp")),
+            exported=number("exported_total"),
+            dropped=number("dropped_total"),
+            queued=number("queued"),
+            recovered=number("recovered_total"),
+            spooled=number("spooled"),
         )
 
+    @property
+    def waiting(self):
+        """The spans of which nothing is decided yet."""
+        return self.queued + self.spooled
+
     def assert_balanced(self):
-        """created = exported + dropped + queued."""
-        assert self.created == self.exported + self.dropped + self.queued, self
+        """created + recovered = exported + dropped + queued + spooled."""
+        known = self.exported + self.dropped + self.waiting
+        assert self.created + self.recovered == known, self

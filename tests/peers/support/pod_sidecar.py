@@ -29,7 +29,3 @@ class PodSidecar(Sidecar):
 
     def _inside(self):
         return self._pod.inside()
-
-    def crash(self):
-        """Ends it as nobody expects: it can do nothing about it."""
-        self._kill()

@@ -66,12 +66,13 @@ class Sidecar:
         self.service = plan.service
         self._collector = collector
         self._stderr = folder / f"{plan.service}.stderr"
-        with self._stderr.open("ab") as stderr, self._inside():
+        self._stdout = folder / f"{plan.service}.stdout"
+        with self._stderr.open("ab") as stderr, self._stdout.open("ab") as out, self._inside():
             self._process = subprocess.Popen(
                 command,
                 env=_environment(plan),
                 stdin=subprocess.DEVNULL,
-                stdout=stderr,
+                stdout=out,
                 stderr=stderr,
             )
         self._is_ended = False
@@ -136,8 +137,12 @@ class Sidecar:
         return most_resident(self.pid)
 
     def stderr(self):
-        """What it has written."""
+        """What it has said."""
         return self._stderr.read_text(errors="replace")
+
+    def stdout(self):
+        """What it has written to standard output."""
+        return self._stdout.read_text(errors="replace")
 
     def metrics(self):
         """A reading of its metrics."""
@@ -147,19 +152,19 @@ class Sidecar:
         """A page of its admin address."""
         return self._admin_get(path)
 
-    def books(self):
+    def books(self, destination="otlp"):
         """A reading of its books, which balance in every reading."""
-        books = Books.read(self.metrics())
+        books = Books.read(self.metrics(), destination)
         books.assert_balanced()
         return books
 
-    def wait_for_books(self, condition, deadline=DEADLINE):
+    def wait_for_books(self, condition, deadline=DEADLINE, destination="otlp"):
         """Reads the books until `condition` holds of them; every reading balances."""
         last = None
 
         def read():
             nonlocal last
-            last = self.books()
+            last = self.books(destination)
             return last if condition(last) else None
 
         return eventually(read, lambda: f"other books than {last}", deadline)
@@ -212,6 +217,10 @@ class Sidecar:
         code = self._process.returncode
         assert code == 0, f"exit code {code}:\n{self.stderr()}"
         assert "panicked" not in self.stderr(), self.stderr()
+
+    def crash(self):
+        """Ends it as nobody expects: it can do nothing about it."""
+        self._kill()
 
     def _kill(self):
         """Ends it at once, if it has not ended."""

@@ -39,5 +39,5 @@ HINT = 1.0
 """Seconds that hints ask for."""
 LATENCY = 2.0
 """Seconds that slow answers take."""
-MOST_BYTES = 64 * 1024
+MOST_BYTES = 8 * 1024
 """What is larger than this is too large."""
