@@ -13,6 +13,7 @@ import yaml
 
 from .collector import GRPC, HTTP
 from .ports import HOST, free_port
+from .spans import decode_json
 from .waiting import eventually
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -68,6 +69,19 @@ class Jaeger:
         links = self._get(f"/api/dependencies?{urllib.parse.urlencode(query)}")["data"]
         numbers = {(link["parent"], link["child"]): link["callCount"] for link in links}
         return {ends: number for ends, number in numbers.items() if len(set(ends)) > 1}
+
+    def spans(self, trace_id):
+        """The spans of a trace, as its query API gives them in OTLP, without its own remarks."""
+        try:
+            answer = self._get(f"/api/v3/traces/{trace_id}")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return []
+            raise
+        spans = decode_json(answer["result"]["resourceSpans"])
+        for span in spans:
+            span.attributes.pop("@jaeger@warnings", None)
+        return spans
 
     def wait_for_trace(self, trace_id, spans):
         """A trace as its API tells of it, once it has so many spans."""

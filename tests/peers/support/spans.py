@@ -1,7 +1,10 @@
 """Spans as the published OTLP classes decode them, and the comparison of their attributes."""
 
+import base64
 from dataclasses import dataclass, field
 
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 MEASURED = frozenset(
@@ -31,6 +34,11 @@ class Span:
     start: int
     end: int
     attributes: dict = field(repr=False)
+    status_message: str = ""
+    links: tuple = ()
+    """Pairs of a trace's and a span's id."""
+    events: tuple = ()
+    """Names and times."""
 
     @property
     def service(self):
@@ -49,6 +57,23 @@ def decode(request):
         for scope in group.scope_spans
         for span in scope.spans
     ]
+
+
+def decode_json(groups):
+    """The spans of `resourceSpans` in OTLP's JSON, whose ids are hexadecimal."""
+    request = {"resourceSpans": [_with_ids(group) for group in groups]}
+    return decode(json_format.ParseDict(request, trace_service_pb2.ExportTraceServiceRequest()))
+
+
+def _with_ids(value, key=""):
+    """The same with ids as the published class reads them."""
+    if isinstance(value, dict):
+        return {key: _with_ids(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_ids(item) for item in value]
+    if key in ("traceId", "spanId", "parentSpanId"):
+        return base64.b64encode(bytes.fromhex(value)).decode()
+    return value
 
 
 def _span(span, resource, scope):
@@ -71,6 +96,9 @@ def _span(span, resource, scope):
         start=span.start_time_unix_nano,
         end=span.end_time_unix_nano,
         attributes=_attributes(span.attributes),
+        status_message=span.status.message,
+        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
+        events=tuple((event.name, event.time_unix_nano) for event in span.events),
     )
 
 
