@@ -89,6 +89,8 @@ class Process:
         self._mode = modes.HEALTHY
         self._answered = {}
         self._malformed = []
+        self._shown = 0
+        """How often the certificate that has expired was shown."""
         self._gate = asyncio.Event()
         self._gate.set()
         self._deciding = 0
@@ -116,7 +118,7 @@ class Process:
             self.ledger.forget_delays()
             return {}
         connections = {"grpc": self.grpc.accepted, "http": self.http.accepted}
-        more = {"answered": self._answered, "malformed": self._malformed}
+        more = {"answered": self._answered, "malformed": self._malformed, "shown": self._shown}
         return self.ledger.report() | more | {"connections": connections}
 
     async def _switch(self, mode, period=5.0):
@@ -132,9 +134,9 @@ class Process:
         for front in both:
             front.way = fronts.SWALLOW if mode == modes.BLACK_HOLE else fronts.PASS
         if modes.BLACK_HOLE in (before, mode) or modes.EXPIRED in (before, mode):
-            await self._leave()
-            await self._listen()
-        elif mode == modes.REFUSED:
+            for front in both:
+                front.end_all()
+        if mode == modes.REFUSED:
             await self._leave()
         elif before == modes.REFUSED:
             await self._listen()
@@ -177,15 +179,26 @@ class Process:
             await front.refuse()
 
     def _tls(self, protocol):
-        """The certificate that is shown, if there is TLS."""
+        """The certificates that are shown, if there is TLS."""
         folder = self._options.tls
         if not folder:
             return None
-        name = "expired" if self._mode == modes.EXPIRED else "good"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(f"{folder}/{name}.pem", f"{folder}/key.pem")
-        context.set_alpn_protocols([protocol])
-        return context
+        contexts = {}
+        for name in ("good", "expired"):
+            contexts[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            contexts[name].load_cert_chain(f"{folder}/{name}.pem", f"{folder}/key.pem")
+            contexts[name].set_alpn_protocols([protocol])
+            # Whoever resumes a session is not shown a certificate.
+            contexts[name].options |= ssl.OP_NO_TICKET
+            contexts[name].num_tickets = 0
+
+        def choose(connection, *_):
+            if self._mode == modes.EXPIRED:
+                self._shown += 1
+                connection.context = contexts["expired"]
+
+        contexts["good"].sni_callback = choose
+        return contexts["good"]
 
     async def decide(self, front, peer, generation, batch):
         """What becomes of a request that has come whole."""
