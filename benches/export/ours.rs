@@ -48,6 +48,7 @@ impl Ours {
             further: Vec::new(),
             batch,
             queue: Queue::default(),
+            spool: None,
             canary: false,
             resource: Resource::new(Some("orders"), &[]),
         };

@@ -1,4 +1,4 @@
-"""Several destinations at once: each with its own queue, books and filter, and none in another's way."""
+"""Several destinations at once: each with its own queue, books and filter, none in another's way."""
 
 import json
 import subprocess
@@ -95,9 +95,8 @@ def test_a_slow_receiver_delays_its_own_spans(start, receivers, load):
 
 def test_each_destination_gets_what_its_filter_lets_pass(start, receivers):
     everything, some = receivers
-    settings = also(
-        some, GRPC, **{"filter.tenants": ["acme"], "filter.attributes": {"http.request.method": "GET"}}
-    )
+    passing = {"filter.tenants": ["acme"], "filter.attributes": {"http.request.method": "GET"}}
+    settings = also(some, GRPC, **passing)
     proxy = start(everything, settings)
     for tenant, method, path in [
         ("acme", "GET", "/status/200/1"),

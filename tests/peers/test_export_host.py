@@ -1,4 +1,4 @@
-"""What the machine may do to the export: names that lead nowhere for a while, disks that are full."""
+"""What a machine may do to the export: names that lead nowhere for a while, disks that are full."""
 
 from contextlib import ExitStack, closing
 

@@ -75,4 +75,5 @@ class Lives:
         for number, life in enumerate(self.all):
             missing = life.missing(paths)
             earliest = max(missing.values(), default=0.0)
-            assert earliest <= tail, f"life {number}: {len(missing)} missing, up to {earliest:.2f} s"
+            what = f"life {number}: {len(missing)} missing, up to {earliest:.2f} s"
+            assert earliest <= tail, what

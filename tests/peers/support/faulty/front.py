@@ -1,4 +1,4 @@
-"""The connections of a receiver: a relay to the server behind, that refuses, swallows and resets."""
+"""The connections of a receiver: a relay to the server behind, which refuses, swallows, resets."""
 
 import asyncio
 import os
@@ -43,6 +43,10 @@ class Front:
         self.generation += 1
         for client in list(self._open.values()):
             client.reset()
+
+    def has(self, peer):
+        """Whether a connection is open, by its port at the server behind."""
+        return peer in self._open
 
     def doom(self, peer, fate):
         """What becomes of the answer on a connection, by its port at the server behind."""

@@ -1,4 +1,4 @@
-"""The process of the receiver: `python -m support.faulty.process`, told by lines of JSON what to do.
+"""The process of the receiver: `python -m support.faulty.process`, told what to do in JSON lines.
 
 Behind a front for gRPC and one for HTTP are servers on the published OTLP classes. A change of mode
 waits until what has been decided is answered, so that what was taken in a mode is known to have
@@ -206,7 +206,7 @@ class Process:
             await asyncio.sleep(modes.LATENCY)
         while not self._gate.is_set():
             await self._gate.wait()
-        if generation != front.generation:
+        if generation != front.generation or not front.has(peer):
             return _Verdict(_GONE)
         mode = self._mode
         self._answered[mode] = self._answered.get(mode, 0) + 1
