@@ -117,7 +117,8 @@ impl FileSystem for Disk {
     fn read(&self, path: &Path, offset: u64, most: usize) -> io::Result<Vec<u8>> {
         let mut file = options().read(true).open(path)?;
         file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::with_capacity(most);
+        let there = file.metadata()?.len().saturating_sub(offset).min(most as u64);
+        let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or_default());
         file.take(most as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

@@ -32,7 +32,7 @@ pub(super) enum Header {
     Right,
     /// Something in it is not what was written; the records behind it may be right all the same.
     Damaged,
-    /// There never was one.
+    /// There never was one, or no more than its beginning and zeros.
     Missing,
     /// A segment in a version that is not known here.
     OtherVersion,
@@ -97,7 +97,10 @@ pub(super) fn read_header(segment: &[u8], number: u64) -> Header {
     if is_marked && u32_at(segment, 8) != Some(VERSION) {
         return Header::OtherVersion;
     }
-    if segment.len() < HEADER_BYTES || is_zero(segment) {
+    let expected = header(number);
+    let begun = segment.iter().zip(&expected).take_while(|(is, should)| is == should).count();
+    let is_begun = begun < HEADER_BYTES && is_zero(segment.get(begun..).unwrap_or_default());
+    if segment.len() < HEADER_BYTES || is_begun {
         return Header::Missing;
     }
     let own = u64_at(segment, 16).filter(|own| {

@@ -4,7 +4,7 @@
 //! end of a segment where writing broke off, files in which nothing was ever written, and notes on
 //! segments that are gone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 
 use super::error::SpoolError;
@@ -71,6 +71,8 @@ impl LeftAlone {
 pub(super) struct Found {
     pub(super) segments: VecDeque<Segment>,
     pub(super) next_number: u64,
+    /// Notes on segments that were deleted, with their lengths.
+    pub(super) left_notes: BTreeMap<u64, u64>,
     pub(super) recovered: Recovered,
 }
 
@@ -89,19 +91,34 @@ pub(super) fn recover(
         .filter_map(|file| Some((segment::number(&file.name, ".spool")?, file)))
         .collect();
     files.sort_unstable_by_key(|(number, _)| *number);
-    let noted = listed.iter().filter_map(|file| segment::number(&file.name, ".settled"));
-    let last = files.iter().map(|(number, _)| *number).chain(noted.clone()).max();
-    let mut reader = Reader { disk, directory, now, recovered: Recovered::default(), newest: 0 };
-    for number in noted {
-        if files.binary_search_by_key(&number, |(number, _)| *number).is_err() {
-            // Where it stays, its number is not used again, and it is a note of nothing.
+    let notes: BTreeMap<u64, u64> = listed
+        .iter()
+        .filter_map(|file| Some((segment::number(&file.name, ".settled")?, file.bytes)))
+        .collect();
+    let last = files.iter().map(|(number, _)| number).chain(notes.keys()).max().copied();
+    let is_alone = |noted: &&u64| files.binary_search_by_key(*noted, |(n, _)| *n).is_err();
+    let alone: Vec<u64> = notes.keys().filter(is_alone).copied().collect();
+    let mut reader = Reader {
+        disk,
+        directory,
+        now,
+        recovered: Recovered::default(),
+        notes,
+        left_notes: BTreeMap::new(),
+        newest: 0,
+    };
+    // A segment that was deleted must not come back without its notes. Where they stay, their number
+    // is not used again, and they are notes of nothing.
+    if !alone.is_empty() && disk.sync_directory(directory).is_ok() {
+        for number in alone {
             disk.remove(&segment::notes_path(directory, number)).ok();
         }
     }
     let segments = files.into_iter().filter_map(|(number, file)| reader.segment(number, file));
     let segments = segments.collect();
     let next_number = last.map_or(1, |last| last + 1);
-    Ok(Found { segments, next_number, recovered: reader.recovered })
+    let Reader { recovered, left_notes, .. } = reader;
+    Ok(Found { segments, next_number, left_notes, recovered })
 }
 
 struct Reader<'a> {
@@ -109,6 +126,9 @@ struct Reader<'a> {
     directory: &'a Path,
     now: u64,
     recovered: Recovered,
+    /// The lengths of the files of notes.
+    notes: BTreeMap<u64, u64>,
+    left_notes: BTreeMap<u64, u64>,
     /// When the newest record so far was written.
     newest: u64,
 }
@@ -148,7 +168,7 @@ impl Reader<'_> {
         let path = segment::notes_path(self.directory, number);
         let most = usize::try_from(MOST_NOTES).unwrap_or(usize::MAX);
         let bytes = self.disk.read(&path, 0, most).unwrap_or_default();
-        segment.note_bytes = bytes.len() as u64;
+        segment.note_bytes = self.notes.get(&number).copied().unwrap_or_default();
         read_notes(&bytes, number)
     }
 
@@ -191,9 +211,12 @@ impl Reader<'_> {
 
     /// Deletes a segment in which nothing waits. Where it cannot be deleted, the next start tries
     /// again: its notes stay for that.
-    fn remove(&self, number: u64) -> Option<Segment> {
-        if self.disk.remove(&segment::path(self.directory, number)).is_ok() {
-            self.disk.remove(&segment::notes_path(self.directory, number)).ok();
+    fn remove(&mut self, number: u64) -> Option<Segment> {
+        let path = segment::path(self.directory, number);
+        if self.disk.remove(&path).is_ok()
+            && let Some(bytes) = self.notes.remove(&number)
+        {
+            self.left_notes.insert(number, bytes);
         }
         None
     }

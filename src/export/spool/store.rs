@@ -38,6 +38,9 @@ pub(super) struct Spool {
     held: Items,
     given_up: GivenUp,
     unsynced: Unsynced,
+    /// Notes on segments that were deleted, with their lengths: they go when the disk is known to have
+    /// forgotten the segment, so that it cannot come back without them.
+    left_notes: BTreeMap<u64, u64>,
     /// Whether something is left to do that the disk would not do.
     is_untidy: bool,
     /// Whether was spoken of the trouble there is.
@@ -59,6 +62,8 @@ struct Bounds {
 #[derive(Debug, Default)]
 struct Unsynced {
     since: Option<u64>,
+    /// Segments that nobody writes any more: of an earlier process, or given up by the writer.
+    segments: BTreeSet<u64>,
     notes: BTreeSet<u64>,
     directory: bool,
 }
@@ -90,7 +95,14 @@ impl Spool {
             .lock(&path)
             .map_err(SpoolError::failed("lock", &path))?
             .ok_or_else(|| SpoolError::Locked { directory: directory.clone() })?;
-        let Found { segments, next_number, recovered } = recover(disk.as_ref(), &directory, now)?;
+        let Found { segments, next_number, left_notes, recovered } =
+            recover(disk.as_ref(), &directory, now)?;
+        let unsynced = Unsynced {
+            since: Some(now),
+            segments: segments.iter().map(|segment| segment.number).collect(),
+            notes: segments.iter().filter(|s| s.note_bytes > 0).map(|s| s.number).collect(),
+            directory: true,
+        };
         let spool = Self {
             disk,
             directory,
@@ -101,7 +113,8 @@ impl Spool {
             adrift: BTreeMap::new(),
             held: recovered.items,
             given_up: GivenUp::default(),
-            unsynced: Unsynced::default(),
+            unsynced,
+            left_notes,
             is_untidy: false,
             is_spoken_of: false,
             _lock: lock,
@@ -119,7 +132,8 @@ impl Spool {
 
     /// The bytes of all files.
     pub(super) fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes + segment.note_bytes).sum()
+        let segments = self.segments.iter().map(|segment| segment.bytes + segment.note_bytes);
+        segments.chain(self.left_notes.values().copied()).sum()
     }
 
     /// What was given up since this was asked last.
@@ -235,18 +249,26 @@ impl Spool {
             result = Err(SpoolError::failed("sync", &path)(error));
             self.writer = None;
         }
-        for number in unsynced.notes {
-            let path = segment::notes_path(&self.directory, number);
-            // Notes on a segment that is gone are gone too.
+        let segments = unsynced.segments.into_iter();
+        let segments = segments.map(|n| (n, segment::path(&self.directory, n)));
+        let notes = unsynced.notes.into_iter();
+        let notes = notes.map(|n| (n, segment::notes_path(&self.directory, n)));
+        for (number, path) in segments.chain(notes) {
+            // What belongs to a segment that is gone is gone too.
             let is_there = self.segment(number).is_some();
-            let synced = || self.disk.open(&path).and_then(|mut notes| notes.sync());
+            let synced = || self.disk.open(&path).and_then(|mut file| file.sync());
             if is_there && let Err(error) = synced() {
                 result = result.and(Err(SpoolError::failed("sync", &path)(error)));
             }
         }
         if unsynced.directory {
-            let synced = self.disk.sync_directory(&self.directory);
-            result = result.and(synced.map_err(SpoolError::failed("sync", &self.directory)));
+            match self.disk.sync_directory(&self.directory) {
+                Ok(()) => self.delete_left_notes(),
+                Err(error) => {
+                    let failed = SpoolError::failed("sync", &self.directory)(error);
+                    result = result.and(Err(failed));
+                }
+            }
         }
         result
     }
@@ -370,7 +392,7 @@ impl Spool {
         }
     }
 
-    /// Removes a segment, and then its notes.
+    /// Removes a segment. Its notes go later.
     fn remove(&mut self, at: usize, now: u64) -> Result<Option<Segment>, SpoolError> {
         let Some(number) = self.segments.get(at).map(|segment| segment.number) else {
             return Ok(None);
@@ -385,11 +407,18 @@ impl Spool {
             }
             _ => {}
         }
-        // Notes that stay are notes of nothing; the next start deletes them.
-        self.disk.remove(&segment::notes_path(&self.directory, number)).ok();
         self.unsynced.directory = true;
         self.unsynced.since.get_or_insert(now);
-        Ok(self.segments.remove(at))
+        let removed = self.segments.remove(at);
+        self.left_notes.insert(number, removed.as_ref().map_or(0, |segment| segment.note_bytes));
+        Ok(removed)
+    }
+
+    fn delete_left_notes(&mut self) {
+        for number in std::mem::take(&mut self.left_notes).into_keys() {
+            // Those that stay are notes of nothing; the next start deletes them.
+            self.disk.remove(&segment::notes_path(&self.directory, number)).ok();
+        }
     }
 
     fn write_notes(&mut self, at: usize, now: u64) -> Result<(), SpoolError> {
@@ -400,16 +429,16 @@ impl Spool {
         let bytes: Vec<u8> = segment.unnoted.iter().flat_map(|n| n.encode(number)).collect();
         let path = segment::notes_path(&self.directory, number);
         let mut notes = self.disk.open(&path).map_err(SpoolError::failed("open", &path))?;
+        // The first of them makes the file, whether it can be written or not.
+        self.unsynced.directory |= segment.note_bytes == 0;
+        self.unsynced.since.get_or_insert(now);
         if let Err((written, error)) = append_all(notes.as_mut(), &bytes) {
             segment.note_bytes += written as u64;
             return Err(SpoolError::failed("write", &path)(error));
         }
         segment.unnoted.clear();
-        // The first of them makes the file.
-        self.unsynced.directory |= segment.note_bytes == 0;
         segment.note_bytes += bytes.len() as u64;
         self.unsynced.notes.insert(number);
-        self.unsynced.since.get_or_insert(now);
         Ok(())
     }
 
@@ -508,6 +537,9 @@ impl Spool {
     fn abandon(&mut self, number: u64, unwritten: Unwritten, now: u64) -> SpoolError {
         let Unwritten { error, bytes, whole, entry } = unwritten;
         let path = segment::path(&self.directory, number);
+        // What was written before it must be brought to the disk all the same.
+        self.unsynced.segments.insert(number);
+        self.unsynced.since.get_or_insert(now);
         let is_cut = self.disk.truncate(&path, whole as u64).is_ok();
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes = if is_cut { whole } else { bytes } as u64;
@@ -536,5 +568,18 @@ impl Bounds {
             age: millis(config.max_age),
             sync: millis(config.sync),
         }
+    }
+}
+
+#[cfg(test)]
+impl Spool {
+    /// Whether the segment of a record that is handed out was given up.
+    pub(super) fn is_adrift(&self, ticket: Ticket) -> bool {
+        self.adrift.contains_key(&ticket)
+    }
+
+    /// Whether there is something to bring to the disk, and something that it would not do.
+    pub(super) const fn unfinished(&self) -> (bool, bool) {
+        (self.unsynced.since.is_some(), self.is_untidy)
     }
 }

@@ -62,7 +62,7 @@ struct State {
     /// Whether a write takes a part of what it is given only.
     is_short: bool,
     random: u64,
-    failed: usize,
+    failed: BTreeMap<Call, usize>,
     calls: BTreeMap<Call, usize>,
 }
 
@@ -83,7 +83,7 @@ impl State {
     fn call(&mut self, call: Call) -> io::Result<()> {
         *self.calls.entry(call).or_default() += 1;
         if self.broken.contains(&call) {
-            self.failed += 1;
+            *self.failed.entry(call).or_default() += 1;
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         Ok(())
@@ -127,9 +127,17 @@ impl Machine {
         self.state().is_short = true;
     }
 
-    /// How many calls have failed.
-    pub(super) fn failed(&self) -> usize {
-        self.state().failed
+    /// How often one of these has failed.
+    pub(super) fn failed(&self, calls: &[Call]) -> usize {
+        let state = self.state();
+        calls.iter().filter_map(|call| state.failed.get(call)).sum()
+    }
+
+    /// The bytes of all files but the lock.
+    pub(super) fn bytes(&self) -> u64 {
+        let state = self.state();
+        let files = state.names.iter().filter(|(path, _)| !path.ends_with("lock"));
+        files.map(|(_, file)| state.files[*file].bytes.len() as u64).sum()
     }
 
     /// How often this was called.
@@ -342,11 +350,11 @@ impl Appended for Handle {
         state.files[file].bytes.extend_from_slice(&bytes[..taken]);
         if state.broken.contains(&Call::Append) && (taken == bytes.len() || state.random(2) == 0) {
             // It fails, and part of it, or all of it, is there.
-            state.failed += 1;
+            *state.failed.entry(Call::Append).or_default() += 1;
             return Err(io::Error::from_raw_os_error(libc::EIO));
         }
         if taken == 0 {
-            state.failed += 1;
+            *state.failed.entry(Call::Append).or_default() += 1;
             return Err(io::Error::from_raw_os_error(libc::ENOSPC));
         }
         Ok(taken)
