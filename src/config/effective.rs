@@ -17,6 +17,8 @@ pub struct Effective {
 /// One setting in effect.
 #[derive(Clone, Debug)]
 pub struct Entry {
+    /// The whole key.
+    pub key: String,
     /// The setting.
     pub setting: &'static Setting,
     /// Its value as YAML on one line, secrets left out; `None` if it has none.
@@ -30,7 +32,8 @@ const ORIGIN_COLUMN: usize = 56;
 
 impl Effective {
     pub(super) fn of(values: &Values) -> Self {
-        let entry = |Chosen { setting, value, origin }: &Chosen| Entry {
+        let entry = |Chosen { key, setting, value, origin }: &Chosen| Entry {
+            key: key.clone(),
             setting,
             value: value.as_ref().map(|value| setting.kind.write(value)),
             origin: origin.clone(),
@@ -41,15 +44,15 @@ impl Effective {
     /// The entry of `key`, if there is such a setting.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.setting.key == key)
+        self.entries.iter().find(|entry| entry.key == key)
     }
 }
 
 impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut open: Vec<&str> = Vec::new();
-        for Entry { setting, value, origin } in &self.entries {
-            let mut groups: Vec<&str> = setting.key.split('.').collect();
+        for Entry { key, value, origin, .. } in &self.entries {
+            let mut groups: Vec<&str> = key.split('.').collect();
             let name = groups.pop().unwrap_or_default();
             let shared = open.iter().zip(&groups).take_while(|(a, b)| a == b).count();
             for (depth, group) in groups.iter().enumerate().skip(shared) {

@@ -1,12 +1,13 @@
 //! The environment: which variables give which settings.
 //!
 //! An empty variable counts as unset. Variables of our own that no setting has are refused, since
-//! they are misspelt; those of OpenTelemetry are shared with other programs and are refused only
-//! where ignoring one would surprise its author.
+//! they are misspelt; those of OpenTelemetry and those for proxies are shared with other programs,
+//! and are refused only where ignoring one would surprise its author.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 
+use super::exporters::{self, Exporter};
 use super::problem::{ConfigError, Origin};
 use super::settings::{self, SETTINGS, Setting, VARIABLE_PREFIX};
 use super::value::{Kind, Raw, quoted, shortened};
@@ -30,7 +31,10 @@ const UNSUPPORTED: [(&str, &str); 2] = [
 /// The variables of this process that can be settings: the only place that reads them.
 #[must_use]
 pub fn from_process() -> Environment {
-    let is_ours = |name: &str| name.starts_with(VARIABLE_PREFIX) || name.starts_with(OTEL_PREFIX);
+    let is_shared = |name: &str| SETTINGS.iter().any(|setting| setting.shared.contains(&name));
+    let is_ours = |name: &str| {
+        name.starts_with(VARIABLE_PREFIX) || name.starts_with(OTEL_PREFIX) || is_shared(name)
+    };
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
         .filter(|(name, _)| is_ours(name))
@@ -49,21 +53,23 @@ pub(super) fn read(
             problems.push(format!("{name}: {instead}"));
         }
     }
-    let ours = SETTINGS.iter().filter_map(|setting| from_spandrel(setting, environment));
-    let theirs = SETTINGS.iter().filter_map(|setting| {
-        let mut variables = setting.otel.iter();
-        variables.find_map(|variable| from_otel(setting, variable, environment, warnings))
-    });
-    ours.chain(theirs).collect()
+    let mut given: Vec<Given> =
+        environment.keys().filter_map(|variable| from_spandrel(variable, environment)).collect();
+    for setting in SETTINGS.iter().filter(|setting| !setting.is_family()) {
+        let mut variables = setting.shared.iter();
+        let found = variables.find_map(|name| from_shared(setting, name, environment, warnings));
+        given.extend(found);
+    }
+    given.extend(from_exporters(environment, warnings));
+    given
 }
 
 fn refuse_unknown(environment: &Environment, problems: &mut ConfigError) {
     let ours = environment.iter().filter(|(name, _)| name.starts_with(VARIABLE_PREFIX));
     for (name, _) in ours.filter(|(name, value)| !value.is_empty() && !is_service_link(name, value))
     {
-        let is_known = SETTINGS.iter().any(|setting| setting.variable() == *name);
-        if !is_known {
-            let meant = settings::suggestion(name, SETTINGS.iter().map(Setting::variable));
+        if settings::by_variable(name).is_none() {
+            let meant = settings::suggestion(name, settings::variables(name));
             let name = shortened(name);
             problems.push(format!("{name}: unknown variable{meant}"));
         }
@@ -90,40 +96,69 @@ fn text_of(name: &str, environment: &Environment) -> Option<Result<String, Strin
     Some(value.to_str().map(str::to_owned).ok_or_else(|| "the value is not UTF-8".to_owned()))
 }
 
-fn from_spandrel(setting: &'static Setting, environment: &Environment) -> Option<Given> {
-    let variable = setting.variable();
-    let text = text_of(&variable, environment)?;
+fn from_spandrel(variable: &str, environment: &Environment) -> Option<Given> {
+    let (key, setting) = settings::by_variable(variable)?;
+    let text = text_of(variable, environment)?;
     let raw = text.and_then(|text| setting.kind.split(&text));
-    Some(Given { setting, raw, origin: Origin::Spandrel(variable) })
+    Some(Given { key, setting, raw, origin: Origin::Spandrel(variable.to_owned()) })
 }
 
-fn from_otel(
+/// The destinations that stand for exporters, with what their own variables say.
+fn from_exporters(environment: &Environment, warnings: &mut Vec<String>) -> Vec<Given> {
+    let mut given = Vec::new();
+    let text = text_of(exporters::VARIABLE, environment).and_then(Result::ok);
+    // What is wrong with the variable is told once, where it switches exporting on or off.
+    let chosen = text.and_then(|text| exporters::chosen(text.trim()).ok()).unwrap_or_default();
+    let family = |name: &str| settings::keys(&[name.to_owned()]).into_iter();
+    for (name, part, text) in chosen.iter().flat_map(|exporter| exporter.as_destination()) {
+        let own =
+            family(name).find(|(key, _)| *key == format!("export.destinations.{name}.{part}"));
+        let origin = Origin::Shared(exporters::VARIABLE);
+        let raw = Ok(Raw::One((*text).to_owned()));
+        given.extend(own.map(|(key, setting)| Given { key, setting, raw, origin }));
+    }
+    if chosen.contains(&Exporter::Zipkin) {
+        for (key, setting) in family("zipkin").filter(|(_, setting)| setting.is_family()) {
+            let mut own = setting.shared.iter().filter(|name| **name != exporters::VARIABLE);
+            let found = own.find_map(|name| from_shared(setting, name, environment, warnings));
+            given.extend(found.map(|given| Given { key, ..given }));
+        }
+    }
+    given
+}
+
+fn from_shared(
     setting: &'static Setting,
     variable: &'static str,
     environment: &Environment,
     warnings: &mut Vec<String>,
 ) -> Option<Given> {
     let raw = match text_of(variable, environment)? {
-        Ok(text) => otel_value(setting.kind, variable, text.trim(), warnings)?,
+        Ok(text) => shared_value(setting, variable, text.trim(), warnings)?,
         Err(problem) => Err(problem),
     };
-    Some(Given { setting, raw, origin: Origin::OpenTelemetry(variable) })
+    Some(Given { key: setting.key.to_owned(), setting, raw, origin: Origin::Shared(variable) })
 }
 
-/// What the text of a variable of OpenTelemetry says in the way of the file; `None` for nothing.
-fn otel_value(
-    kind: Kind,
+/// What the text of a shared variable says in the way of the file; `None` for nothing.
+fn shared_value(
+    setting: &Setting,
     variable: &str,
     text: &str,
     warnings: &mut Vec<String>,
 ) -> Option<Result<Raw, String>> {
     let one = |text: &str| Some(Ok(Raw::One(text.to_owned())));
+    let kind = setting.kind;
     match (variable, kind) {
         ("OTEL_SDK_DISABLED", _) => is_true(variable, text, warnings).then(|| one("false"))?,
-        ("OTEL_TRACES_EXPORTER", _) => match text {
-            "otlp" => one("true"),
-            "none" => one("false"),
-            _ => Some(Err(format!("expected otlp or none, found {}", quoted(text)))),
+        (exporters::VARIABLE, _) => match (setting.key, exporters::chosen(text)) {
+            ("export.enabled", chosen) => {
+                Some(chosen.map(|chosen| Raw::One((!chosen.is_empty()).to_string())))
+            }
+            (_, Ok(chosen)) if !chosen.is_empty() => {
+                one(&chosen.contains(&Exporter::Otlp).to_string())
+            }
+            _ => None,
         },
         (_, Kind::Bool) => one(if is_true(variable, text, warnings) { "true" } else { "false" }),
         (_, Kind::Duration(min, max)) => {
@@ -134,8 +169,12 @@ fn otel_value(
                 |time| one(&format!("{time}ms")),
             )
         }
-        (_, Kind::Attributes) => {
+        (_, Kind::Attributes | Kind::Proxy) => {
             let raw = kind.split(text);
+            let raw = raw.and_then(|raw| match kind {
+                Kind::Proxy => kind.read(&raw).map(|_| raw),
+                _ => Ok(raw),
+            });
             if let Err(expected) = &raw {
                 warnings.push(format!("{variable} is not used: {expected}"));
             }
@@ -174,6 +213,7 @@ mod tests {
             ("OTEL_SDK_DISABLED", "True", "export.enabled", "false"),
             ("OTEL_TRACES_EXPORTER", "none", "export.enabled", "false"),
             ("OTEL_TRACES_EXPORTER", "otlp", "export.enabled", "true"),
+            ("OTEL_TRACES_EXPORTER", "otlp", "export.otlp.enabled", "true"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c", "export.otlp.endpoint", "http://c"),
             (
                 "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -215,9 +255,9 @@ mod tests {
 
     #[test]
     fn the_variable_of_traces_wins_over_the_common_one() {
-        let variables = SETTINGS.iter().filter(|setting| setting.otel.len() == 2);
+        let variables = SETTINGS.iter().filter(|setting| setting.shared.len() == 2);
         for setting in variables.filter(|setting| setting.key.starts_with("export.otlp")) {
-            let [traces, common] = setting.otel else { continue };
+            let [traces, common] = setting.shared else { continue };
             assert_eq!(traces.replace("_TRACES_", "_"), *common);
         }
         let both =
@@ -248,10 +288,19 @@ mod tests {
         for (variable, text, expected) in [
             (
                 "OTEL_EXPORTER_OTLP_PROTOCOL",
-                "http/json",
-                "expected grpc or http/protobuf, found `http/json`",
+                "http/xml",
+                "expected one of grpc, http/protobuf, http/json, found `http/xml`",
             ),
-            ("OTEL_TRACES_EXPORTER", "zipkin", "expected otlp or none, found `zipkin`"),
+            (
+                "OTEL_TRACES_EXPORTER",
+                "otlp,jaeger",
+                "expected otlp, zipkin, console, a list of these, or none, found `jaeger`",
+            ),
+            (
+                "OTEL_TRACES_EXPORTER",
+                "none,otlp",
+                "expected otlp, zipkin, console, a list of these, or none, found `none`",
+            ),
             (
                 "OTEL_PROPAGATORS",
                 "tracecontext,b3",
@@ -266,7 +315,11 @@ mod tests {
             ),
             ("OTEL_TRACES_SAMPLER_ARG", "1.5", "expected a number from 0 to 1, found `1.5`"),
             ("OTEL_TRACES_SAMPLER_ARG", "NaN", "expected a number from 0 to 1, found `NaN`"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "expected none or gzip, found `zstd`"),
+            (
+                "OTEL_EXPORTER_OTLP_COMPRESSION",
+                "brotli",
+                "expected one of none, gzip, zstd, found `brotli`",
+            ),
             (
                 "OTEL_EXPORTER_OTLP_TIMEOUT",
                 "10s",
@@ -300,7 +353,7 @@ mod tests {
     #[test]
     fn a_variable_of_our_own_overrides_what_opentelemetry_asks_in_vain() {
         let config = with(&[
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml"),
             ("SPANDREL_EXPORT_OTLP_PROTOCOL", "grpc"),
         ]);
         assert_eq!(effective(&config, "export.otlp.protocol").0, "grpc");

@@ -2,24 +2,21 @@
 
 use super::value::Value;
 use super::values::Values;
-use super::{otlp, receive};
-use crate::export::{Batch, Config, Destination, Filter, Queue, Target, WhenFull, spool};
+use super::{destinations, receive};
+use crate::export::{Batch, Config, Queue, WhenFull, spool};
 use crate::trace::resource::Resource;
 
 const SPOOL: &str = "export.spool.directory";
 
 /// The export that the settings ask for, of which nothing may go to what `receive` listens to.
 pub(super) fn of(values: &mut Values, receive: &crate::receive::Config) -> Config {
-    let otlp = otlp::resolve(values);
-    receive::check_loop(values, receive, &otlp);
-    let first = Destination {
-        name: "otlp".to_owned(),
-        target: Target::Otlp(otlp),
-        filter: Filter::default(),
-    };
+    let (first, further) = destinations::of(values);
+    for destination in further.iter().chain([&first]) {
+        receive::check_loop(values, receive, destination);
+    }
     Config {
         first,
-        further: Vec::new(),
+        further,
         batch: batch(values),
         queue: queue(values),
         spool: spool_of(values),

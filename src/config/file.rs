@@ -151,12 +151,12 @@ impl<'a> Reader<'a, '_> {
         if let Some(setting) = Setting::find(key) {
             let origin = Origin::File { file: self.name.to_owned(), line };
             if let Some(raw) = self.value(line, key, depth)? {
-                self.given.push(Given { setting, raw: Ok(raw), origin });
+                self.given.push(Given { key: key.to_owned(), setting, raw: Ok(raw), origin });
             }
             return Ok(());
         }
         if !settings::is_group(key) {
-            let meant = settings::suggestion(key, settings::keys_and_groups());
+            let meant = settings::suggestion(key, settings::keys_and_groups(key));
             self.refuse(line, key, &format!("unknown key{meant}"));
             return self.skip(depth);
         }

@@ -163,12 +163,15 @@ fn routes(values: &mut Values) -> Routes {
 }
 
 fn telemetry(values: &mut Values, is_enabled: bool) -> crate::telemetry::Config {
+    let has_otlp = values.flag("export.otlp.enabled");
     let mut to_otlp = |key: &str| {
         let is_wanted = values.flag(key);
         if is_wanted && !is_enabled {
             values.warn(format!("{key} is not used, because exporting is switched off"));
+        } else if is_wanted && !has_otlp {
+            values.warn(format!("{key} is not used, because export.otlp.enabled is false"));
         }
-        is_wanted && is_enabled
+        is_wanted && is_enabled && has_otlp
     };
     let (logs_to_otlp, metrics_to_otlp) = (to_otlp("logs.otlp"), to_otlp("metrics.otlp"));
     crate::telemetry::Config {

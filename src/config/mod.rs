@@ -4,9 +4,11 @@
 //! overriding the next. One table says what settings there are; the rest of the program sees only
 //! the typed parts that this module makes of them, and never a text that should be a type.
 
+mod destinations;
 pub mod effective;
 pub mod env;
 mod export;
+mod exporters;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -14,6 +16,7 @@ mod listeners;
 mod meaning;
 mod otlp;
 pub mod problem;
+mod proxies;
 mod receive;
 mod redirect;
 pub mod settings;
@@ -86,12 +89,13 @@ impl Config {
 
 fn from_flag(key: &str, text: &str, problems: &mut ConfigError) -> Option<Given> {
     let Some(setting) = Setting::find(key) else {
-        let meant = settings::suggestion(key, settings::keys_and_groups());
+        let meant = settings::suggestion(key, settings::keys_and_groups(key));
         problems.push(format!("{key}: unknown key{meant}"));
         return None;
     };
     let origin = Origin::Flag(setting.flag.unwrap_or(setting.key));
-    Some(Given { setting, raw: setting.kind.split(text), origin })
+    let key = key.to_owned();
+    Some(Given { key, setting, raw: setting.kind.split(text), origin })
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 //! The rules are those of the OpenTelemetry Protocol Exporter specification: the path of the
 //! signal is added to the common endpoint, and the endpoint of traces is used as it is.
 
-use std::path::PathBuf;
-
+use super::destinations::Place;
 use super::value::Value;
 use super::values::Values;
-use crate::export::{Compression, Otlp, Protocol, Proxy};
+use crate::export::{Otlp, Protocol, Proxy};
 use crate::proxy::Authority;
 
 /// The port that OTLP/gRPC is served on.
@@ -17,10 +16,9 @@ const HTTP_PORT: u16 = 4318;
 /// What the path of the common endpoint is completed with.
 const TRACES_PATH: &str = "/v1/traces";
 
-const ENDPOINT: &str = "export.otlp.endpoint";
-const TRACES_ENDPOINT: &str = "export.otlp.traces_endpoint";
-const PROTOCOL: &str = "export.otlp.protocol";
-const INSECURE: &str = "export.otlp.insecure";
+const ENDPOINT: &str = "endpoint";
+const TRACES_ENDPOINT: &str = "traces_endpoint";
+const PROTOCOL: &str = "protocol";
 
 /// The parts of an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +57,13 @@ impl Endpoint {
         Some(Authority { host: host.into(), port: self.port.unwrap_or(implied) })
     }
 
-    fn has_path(&self) -> bool {
+    pub(super) fn has_path(&self) -> bool {
         self.path != "/"
+    }
+
+    /// Whether it says `http://` or `https://`.
+    pub(super) const fn has_scheme(&self) -> bool {
+        self.scheme.is_some()
     }
 
     /// The endpoint as a URL without a path.
@@ -76,15 +79,15 @@ impl Endpoint {
 }
 
 /// Decides endpoint and protocol, notes in `values` what was decided, and returns it with the
-/// rest of the settings of `export.otlp`.
-pub(super) fn resolve(values: &mut Values) -> Otlp {
-    drop_outranked_traces_endpoint(values);
-    let of_traces = values.text(TRACES_ENDPOINT).and_then(|text| Endpoint::parse(&text));
-    let common = values.given_text(ENDPOINT).and_then(|text| Endpoint::parse(&text));
-    let protocol = protocol(values, of_traces.as_ref().or(common.as_ref()));
-    let common = common.unwrap_or_else(|| default_endpoint(values, protocol));
-    let is_insecure = values.flag(INSECURE);
-    check_schemes(values, protocol);
+/// rest of the settings at `at`.
+pub(super) fn resolve(values: &mut Values, at: Place<'_>, proxy: &Proxy) -> Otlp {
+    drop_outranked_traces_endpoint(values, at);
+    let of_traces = values.text(&at.key(TRACES_ENDPOINT)).and_then(|text| Endpoint::parse(&text));
+    let common = values.given_text(&at.key(ENDPOINT)).and_then(|text| Endpoint::parse(&text));
+    let protocol = protocol(values, at, of_traces.as_ref().or(common.as_ref()));
+    let common = common.unwrap_or_else(|| default_endpoint(values, at, protocol));
+    let is_insecure = values.flag(&at.key("insecure"));
+    check_schemes(values, at, protocol);
 
     let (traces_url, base_url) = match protocol {
         Protocol::Grpc => {
@@ -104,82 +107,71 @@ pub(super) fn resolve(values: &mut Values) -> Otlp {
         traces_url,
         base_url,
         protocol,
-        headers: values.map("export.otlp.headers"),
-        compression: match values.word("export.otlp.compression").as_str() {
-            "gzip" => Compression::Gzip,
-            _ => Compression::None,
-        },
-        timeout: values.duration("export.otlp.timeout"),
-        certificate: values.path("export.otlp.certificate"),
-        client_certificate: client_certificate(values),
-        proxy: Proxy::default(),
+        headers: values.map(&at.key("headers")),
+        compression: at.compression(values),
+        timeout: values.duration(&at.key("timeout")),
+        certificate: values.path(&at.key("certificate")),
+        client_certificate: at.client_certificate(values),
+        proxy: proxy.clone(),
     }
-}
-
-/// A certificate to present is of use only with its key.
-fn client_certificate(values: &mut Values) -> Option<(PathBuf, PathBuf)> {
-    const CERTIFICATE: &str = "export.otlp.client_certificate";
-    const KEY: &str = "export.otlp.client_key";
-    for (one, other) in [(CERTIFICATE, KEY), (KEY, CERTIFICATE)] {
-        if values.is_set(one) && !values.is_set(other) {
-            values.refuse(one, &format!("this needs {other} too, set both or neither"));
-        }
-    }
-    values.path(CERTIFICATE).zip(values.path(KEY))
 }
 
 /// The endpoint of traces has precedence, but not over a common endpoint from a stronger source:
 /// who says `--otlp` means it.
-fn drop_outranked_traces_endpoint(values: &mut Values) {
-    let of_traces = values.origin(TRACES_ENDPOINT).clone();
-    let common = values.origin(ENDPOINT).clone();
-    if values.is_set(TRACES_ENDPOINT) && common.rank() > of_traces.rank() {
-        values.warn(format!(
-            "{TRACES_ENDPOINT} of {of_traces} is not used, because {common} sets {ENDPOINT}"
-        ));
-        values.unset(TRACES_ENDPOINT);
+fn drop_outranked_traces_endpoint(values: &mut Values, at: Place<'_>) {
+    let (traces_key, key) = (at.key(TRACES_ENDPOINT), at.key(ENDPOINT));
+    let of_traces = values.origin(&traces_key).clone();
+    let common = values.origin(&key).clone();
+    if values.is_set(&traces_key) && common.rank() > of_traces.rank() {
+        values
+            .warn(format!("{traces_key} of {of_traces} is not used, because {common} sets {key}"));
+        values.unset(&traces_key);
     }
 }
 
-fn protocol(values: &mut Values, endpoint: Option<&Endpoint>) -> Protocol {
-    if !values.is_set(PROTOCOL) {
+fn protocol(values: &mut Values, at: Place<'_>, endpoint: Option<&Endpoint>) -> Protocol {
+    let key = at.key(PROTOCOL);
+    if !values.is_set(&key) {
         let is_grpc = endpoint.is_some_and(|endpoint| endpoint.port == Some(GRPC_PORT));
         let name = if is_grpc { "grpc" } else { "http/protobuf" };
-        values.derive(PROTOCOL, Value::Text(name.to_owned()));
+        values.derive(&key, Value::Text(name.to_owned()));
     }
-    match values.text(PROTOCOL).as_deref() {
-        Some("grpc") => Protocol::Grpc,
+    match values.word(&key).as_str() {
+        "grpc" => Protocol::Grpc,
+        "http/json" => Protocol::HttpJson,
         _ => Protocol::HttpProtobuf,
     }
 }
 
-fn default_endpoint(values: &mut Values, protocol: Protocol) -> Endpoint {
+fn default_endpoint(values: &mut Values, at: Place<'_>, protocol: Protocol) -> Endpoint {
     let port = if protocol == Protocol::Grpc { GRPC_PORT } else { HTTP_PORT };
     let url = format!("http://localhost:{port}");
-    if !values.is_set(ENDPOINT) {
-        values.derive(ENDPOINT, Value::Text(url.clone()));
+    let key = at.key(ENDPOINT);
+    if !values.is_set(&key) {
+        values.derive(&key, Value::Text(url.clone()));
     }
     Endpoint::parse(&url).expect("the default endpoint is a URL")
 }
 
 /// What an endpoint may look like depends on the protocol, which its kind does not know.
-fn check_schemes(values: &mut Values, protocol: Protocol) {
-    for key in [ENDPOINT, TRACES_ENDPOINT] {
-        let text = values.given_text(key).unwrap_or_default();
+fn check_schemes(values: &mut Values, at: Place<'_>, protocol: Protocol) {
+    for name in [ENDPOINT, TRACES_ENDPOINT] {
+        let key = at.key(name);
+        let text = values.given_text(&key).unwrap_or_default();
         let Some(endpoint) = Endpoint::parse(&text) else { continue };
         if protocol == Protocol::Grpc && endpoint.has_path() {
-            let origin = values.origin(key);
+            let origin = values.origin(&key);
             values.warn(format!(
                 "the path of {key} ({origin}) is not used, because OTLP over gRPC has none"
             ));
         }
-        if protocol == Protocol::HttpProtobuf && endpoint.scheme.is_none() {
+        if protocol != Protocol::Grpc && endpoint.scheme.is_none() {
             let expected = "expected http:// or https:// before the host for OTLP over HTTP";
-            values.refuse(key, &format!("{expected}, found `{text}`"));
+            values.refuse(&key, &format!("{expected}, found `{text}`"));
         }
-        if key == ENDPOINT && protocol == Protocol::HttpProtobuf && endpoint.path.contains('?') {
+        if name == ENDPOINT && protocol != Protocol::Grpc && endpoint.path.contains('?') {
             let expected = "expected a URL without a query, because /v1/traces is added to it";
-            values.refuse(key, &format!("{expected}, found `{text}`"));
+            values.refuse(&key, &format!("{expected}, found `{text}`"));
         }
     }
 }
@@ -200,9 +192,15 @@ mod tests {
         const LOCAL: &str = "http://localhost:4318";
         const LOCAL_GRPC: &str = "http://localhost:4317";
         type Case<'a> = (&'a [(&'a str, &'a str)], Protocol, &'a str, &'a str);
-        let cases: [Case<'_>; 14] = [
+        let cases: [Case<'_>; 15] = [
             (&[], HTTP, "http://localhost:4318/v1/traces", LOCAL),
             (&[(PROTOCOL, "grpc")], GRPC, LOCAL_GRPC, LOCAL_GRPC),
+            (
+                &[(PROTOCOL, "http/json")],
+                Protocol::HttpJson,
+                "http://localhost:4318/v1/traces",
+                LOCAL,
+            ),
             (&[(COMMON, "http://c:4318")], HTTP, "http://c:4318/v1/traces", "http://c:4318"),
             (&[(COMMON, "https://c/up/")], HTTP, "https://c/up/v1/traces", "https://c/up"),
             (&[(COMMON, "http://c:4317")], GRPC, "http://c:4317", "http://c:4317"),

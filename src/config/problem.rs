@@ -14,8 +14,8 @@ pub enum Origin {
         /// The line of the key, from 1.
         line: usize,
     },
-    /// A variable of OpenTelemetry.
-    OpenTelemetry(&'static str),
+    /// A variable that other programs know too: of OpenTelemetry, or for proxies.
+    Shared(&'static str),
     /// A variable of spandrel's own.
     Spandrel(String),
     /// A flag of the command line.
@@ -28,7 +28,7 @@ impl Origin {
         match self {
             Self::Default => 0,
             Self::File { .. } => 1,
-            Self::OpenTelemetry(_) => 2,
+            Self::Shared(_) => 2,
             Self::Spandrel(_) => 3,
             Self::Flag(_) => 4,
         }
@@ -39,7 +39,7 @@ impl Origin {
         match self {
             Self::Default => format!("{key}: {text}"),
             Self::File { .. } => format!("{self}: {key}: {text}"),
-            Self::OpenTelemetry(_) | Self::Spandrel(_) | Self::Flag(_) => format!("{self}: {text}"),
+            Self::Shared(_) | Self::Spandrel(_) | Self::Flag(_) => format!("{self}: {text}"),
         }
     }
 }
@@ -49,7 +49,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File { file, line } => write!(f, "{}:{line}", one_line(file)),
-            Self::OpenTelemetry(name) | Self::Flag(name) => f.write_str(name),
+            Self::Shared(name) | Self::Flag(name) => f.write_str(name),
             Self::Spandrel(name) => f.write_str(name),
         }
     }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::listeners;
+use super::destinations::OTLP;
 use super::otlp::Endpoint;
+use super::listeners;
 use super::values::Values;
-use crate::export::Otlp;
+use crate::export::{Destination, Target};
 use crate::receive::Config;
 
 const OTLP_GRPC: &str = "receive.otlp_grpc";
@@ -40,7 +41,12 @@ pub(super) fn of(values: &mut Values, is_enabled: bool) -> Config {
 }
 
 /// Refuses a receiver that is where spandrel itself sends to: everything would come back for ever.
-pub(super) fn check_loop(values: &mut Values, receive: &Config, otlp: &Otlp) {
+pub(super) fn check_loop(values: &mut Values, receive: &Config, to: &Destination) {
+    let Target::Otlp(otlp) = &to.target else { return };
+    let endpoint = match to.name.as_str() {
+        OTLP => format!("export.{OTLP}.endpoint"),
+        name => format!("export.destinations.{name}.endpoint"),
+    };
     let receivers: [(&str, Option<SocketAddr>); 2] =
         [(OTLP_GRPC, receive.otlp_grpc), (OTLP_HTTP, receive.otlp_http)];
     for (key, address) in receivers {
@@ -52,7 +58,7 @@ pub(super) fn check_loop(values: &mut Values, receive: &Config, otlp: &Otlp) {
         if let Some(url) = urls.into_iter().find(is_own) {
             let text = format!(
                 "expected another address than that of the collector, {url}: set \
-                 export.otlp.endpoint to where telemetry is to go on to"
+                 {endpoint} to where telemetry is to go on to"
             );
             values.refuse(key, &text);
         }

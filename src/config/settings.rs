@@ -1,6 +1,8 @@
 //! Every setting there is, in one table: its key, its kind, its default and who else can set it.
 //!
 //! Files, variables, flags, errors and the printed configuration are all driven by this table.
+//! A `*` in a key stands for a name that its author chooses: such settings are a family, of which
+//! each name has a whole set.
 
 use super::value::Kind;
 use crate::trace::sample;
@@ -14,10 +16,12 @@ pub struct Setting {
     pub kind: Kind,
     /// Its default as a variable would write it; `None` if it has none or it depends on others.
     pub default: Option<&'static str>,
-    /// The OpenTelemetry variables that set it; the first that is set wins.
-    pub otel: &'static [&'static str],
+    /// The variables that other programs know too and that set it; the first that is set wins.
+    pub shared: &'static [&'static str],
     /// The flag of the command line that sets it.
     pub flag: Option<&'static str>,
+    /// For a setting of a destination, the types that have it; empty for all.
+    pub types: &'static [&'static str],
 }
 
 const DAY: u64 = 24 * 3_600_000;
@@ -35,6 +39,9 @@ const IDS: Kind = Kind::List(&Kind::Id);
 /// Long enough for a weekend, and for the holidays.
 const AGE: Kind = Kind::Duration(1_000, 30 * DAY);
 const WHEN_FULL: Kind = Kind::Choice(&["drop_oldest", "drop_newest"]);
+const PROTOCOL: Kind = Kind::Choice(&["grpc", "http/protobuf", "http/json"]);
+const COMPRESSION: Kind = Kind::Choice(&["none", "gzip", "zstd"]);
+const TENANTS: Kind = Kind::List(&Kind::Tenant);
 const FAMILIES: Kind = Kind::List(&Kind::Choice(&["ipv4", "ipv6"]));
 /// A number of 32 bits that is not zero.
 const NUMBER: Kind = Kind::Count(1, 0xffff_ffff);
@@ -50,8 +57,8 @@ const TRUST_ZONE: &str = "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,100.64.0.0/10,
 
 /// The settings, in the order of `config/spandrel.yaml`.
 pub static SETTINGS: &[Setting] = &[
-    setting("service.name", Kind::Text).otel(&["OTEL_SERVICE_NAME"]).flag("--service"),
-    setting("service.resource", Kind::Attributes).or("").otel(&["OTEL_RESOURCE_ATTRIBUTES"]),
+    setting("service.name", Kind::Text).shared(&["OTEL_SERVICE_NAME"]).flag("--service"),
+    setting("service.resource", Kind::Attributes).or("").shared(&["OTEL_RESOURCE_ATTRIBUTES"]),
     setting("workers", Kind::Count(1, 64)).or("1").flag("--workers"),
     setting("inbound.listen", Kind::Address).or("0.0.0.0:16006").flag("--inbound"),
     setting("inbound.app", Kind::Application).flag("--app"),
@@ -92,7 +99,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("spans.progress_interval", GRACE).or("60s"),
     setting("propagation.propagators", PROPAGATORS)
         .or("tracecontext,baggage")
-        .otel(&["OTEL_PROPAGATORS"]),
+        .shared(&["OTEL_PROPAGATORS"]),
     setting("propagation.random_flag", Kind::Bool).or("false"),
     setting("propagation.trust_zone", TEXTS).or(TRUST_ZONE),
     setting("propagation.join_keys", HEADER_NAMES).or("x-request-id,x-correlation-id"),
@@ -101,47 +108,81 @@ pub static SETTINGS: &[Setting] = &[
     setting("tenants.max_length", Kind::Count(1, 256)).or("64"),
     setting("sampling.sampler", Kind::Choice(&sample::NAMES))
         .or("parentbased_always_on")
-        .otel(&["OTEL_TRACES_SAMPLER"]),
-    setting("sampling.ratio", Kind::Ratio).or("1").otel(&["OTEL_TRACES_SAMPLER_ARG"]),
+        .shared(&["OTEL_TRACES_SAMPLER"]),
+    setting("sampling.ratio", Kind::Ratio).or("1").shared(&["OTEL_TRACES_SAMPLER_ARG"]),
     setting("export.enabled", Kind::Bool)
         .or("true")
-        .otel(&["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]),
+        .shared(&["OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER"]),
+    setting("export.otlp.enabled", Kind::Bool).or("true").shared(&["OTEL_TRACES_EXPORTER"]),
     setting("export.otlp.endpoint", Kind::Url)
         .or("http://localhost:4318")
-        .otel(&["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        .shared(&["OTEL_EXPORTER_OTLP_ENDPOINT"])
         .flag("--otlp"),
-    setting("export.otlp.traces_endpoint", Kind::Url).otel(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]),
-    setting("export.otlp.protocol", Kind::Choice(&["grpc", "http/protobuf"]))
+    setting("export.otlp.traces_endpoint", Kind::Url)
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"]),
+    setting("export.otlp.protocol", PROTOCOL)
         .or("http/protobuf")
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]),
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]),
     setting("export.otlp.insecure", Kind::Bool)
         .or("false")
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"]),
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"]),
     setting("export.otlp.headers", Kind::Headers)
         .or("")
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]),
-    setting("export.otlp.compression", Kind::Choice(&["none", "gzip"]))
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]),
+    setting("export.otlp.compression", COMPRESSION)
         .or("none")
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]),
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"]),
     setting("export.otlp.timeout", TIME)
         .or("10s")
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]),
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"]),
     setting("export.otlp.certificate", Kind::File)
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]),
-    setting("export.otlp.client_certificate", Kind::File).otel(&[
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"]),
+    setting("export.otlp.client_certificate", Kind::File).shared(&[
         "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
         "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
     ]),
     setting("export.otlp.client_key", Kind::File)
-        .otel(&["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"]),
-    setting("export.batch.schedule_delay", TIME).or("5s").otel(&["OTEL_BSP_SCHEDULE_DELAY"]),
-    setting("export.batch.export_timeout", TIME).or("30s").otel(&["OTEL_BSP_EXPORT_TIMEOUT"]),
+        .shared(&["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"]),
+    setting("export.otlp.filter.attributes", Kind::Attributes).or(""),
+    setting("export.otlp.filter.tenants", TENANTS).or(""),
+    setting("export.destinations.*.type", Kind::Choice(&["otlp", "zipkin", "file"]))
+        .shared(&["OTEL_TRACES_EXPORTER"]),
+    setting("export.destinations.*.endpoint", Kind::Url)
+        .shared(&["OTEL_EXPORTER_ZIPKIN_ENDPOINT"])
+        .only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.traces_endpoint", Kind::Url).only(&["otlp"]),
+    setting("export.destinations.*.protocol", PROTOCOL).or("http/protobuf").only(&["otlp"]),
+    setting("export.destinations.*.insecure", Kind::Bool).or("false").only(&["otlp"]),
+    setting("export.destinations.*.headers", Kind::Headers).or("").only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.compression", COMPRESSION).or("none").only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.timeout", TIME)
+        .or("10s")
+        .shared(&["OTEL_EXPORTER_ZIPKIN_TIMEOUT"])
+        .only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.certificate", Kind::File).only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.client_certificate", Kind::File).only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.client_key", Kind::File).only(&["otlp", "zipkin"]),
+    setting("export.destinations.*.path", Kind::File)
+        .shared(&["OTEL_TRACES_EXPORTER"])
+        .only(&["file"]),
+    setting("export.destinations.*.max_bytes", Kind::Bytes(4 << 10, 1_024 * GIB))
+        .or("100MiB")
+        .only(&["file"]),
+    setting("export.destinations.*.max_files", Kind::Count(1, 1_000)).or("5").only(&["file"]),
+    setting("export.destinations.*.filter.attributes", Kind::Attributes).or(""),
+    setting("export.destinations.*.filter.tenants", TENANTS).or(""),
+    setting("export.proxy.http", Kind::Proxy).shared(&["http_proxy", "HTTP_PROXY"]),
+    setting("export.proxy.https", Kind::Proxy).shared(&["https_proxy", "HTTPS_PROXY"]),
+    setting("export.proxy.all", Kind::Proxy).shared(&["all_proxy", "ALL_PROXY"]),
+    setting("export.proxy.bypass", TEXTS).or("").shared(&["no_proxy", "NO_PROXY"]),
+    setting("export.batch.schedule_delay", TIME).or("5s").shared(&["OTEL_BSP_SCHEDULE_DELAY"]),
+    setting("export.batch.export_timeout", TIME).or("30s").shared(&["OTEL_BSP_EXPORT_TIMEOUT"]),
     setting("export.batch.max_queue_size", Kind::Count(1, MILLION))
         .or("8192")
-        .otel(&["OTEL_BSP_MAX_QUEUE_SIZE"]),
+        .shared(&["OTEL_BSP_MAX_QUEUE_SIZE"]),
     setting("export.batch.max_export_batch_size", Kind::Count(1, MILLION))
         .or("512")
-        .otel(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
+        .shared(&["OTEL_BSP_MAX_EXPORT_BATCH_SIZE"]),
     setting("export.queue.max_bytes", Kind::Bytes(MIB, 4 * GIB)).or("32MiB"),
     setting("export.queue.when_full", WHEN_FULL).or("drop_oldest"),
     setting("export.spool.directory", Kind::Directory),
@@ -174,25 +215,56 @@ pub static SETTINGS: &[Setting] = &[
     setting("logs.otlp", Kind::Bool).or("false"),
     setting("metrics.listen", Kind::Address),
     setting("metrics.otlp", Kind::Bool).or("false"),
-    setting("metrics.interval", TIME).or("60s").otel(&["OTEL_METRIC_EXPORT_INTERVAL"]),
+    setting("metrics.interval", TIME).or("60s").shared(&["OTEL_METRIC_EXPORT_INTERVAL"]),
     setting("admin.listen", Kind::Address).or("127.0.0.1:16000").flag("--admin"),
 ];
 
 const fn setting(key: &'static str, kind: Kind) -> Setting {
-    Setting { key, kind, default: None, otel: &[], flag: None }
+    Setting { key, kind, default: None, shared: &[], flag: None, types: &[] }
 }
 
 impl Setting {
     /// The setting of this key, if there is one.
     #[must_use]
     pub fn find(key: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.key == key)
+        SETTINGS.iter().find(|setting| is_alike(setting.key, key))
     }
 
-    /// The variable of our own that sets it: `SPANDREL_INBOUND_LISTEN` for `inbound.listen`.
+    /// The variable of our own that sets it: `SPANDREL_INBOUND_LISTEN` for `inbound.listen`. In
+    /// that of a family a `*` stands for the name.
     #[must_use]
     pub fn variable(&self) -> String {
-        format!("{VARIABLE_PREFIX}{}", self.key.replace(['.', '-'], "_").to_ascii_uppercase())
+        variable_of(self.key)
+    }
+
+    /// Whether its author chooses a part of its key.
+    #[must_use]
+    pub fn is_family(&self) -> bool {
+        self.key.contains(NAME)
+    }
+
+    /// Its key for this name.
+    pub(super) fn key_of(&self, name: &str) -> String {
+        self.key.replacen(NAME, name, 1)
+    }
+
+    /// The name that its author chose in `key`, which is one of this family.
+    pub(super) fn name_in<'k>(&self, key: &'k str) -> Option<&'k str> {
+        let (before, after) = self.key.split_once(NAME)?;
+        key.strip_prefix(before)?.strip_suffix(after)
+    }
+
+    /// The key that a variable of our own sets, if it is one of this setting. Names that have
+    /// anything but letters and digits are not reached: where they end could not be told.
+    fn key_by(&self, variable: &str) -> Option<String> {
+        let Some((before, after)) = self.key.split_once(NAME) else {
+            return (self.variable() == variable).then(|| self.key.to_owned());
+        };
+        let rest = variable.strip_prefix(&variable_of(before))?;
+        let name = rest.strip_suffix(&in_capitals(after))?;
+        let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+        (!name.is_empty() && name.bytes().all(is_plain))
+            .then(|| self.key_of(&name.to_ascii_lowercase()))
     }
 
     const fn or(mut self, default: &'static str) -> Self {
@@ -200,8 +272,13 @@ impl Setting {
         self
     }
 
-    const fn otel(mut self, variables: &'static [&'static str]) -> Self {
-        self.otel = variables;
+    const fn shared(mut self, variables: &'static [&'static str]) -> Self {
+        self.shared = variables;
+        self
+    }
+
+    const fn only(mut self, types: &'static [&'static str]) -> Self {
+        self.types = types;
         self
     }
 
@@ -214,16 +291,83 @@ impl Setting {
 /// How the variables of our own begin.
 pub(super) const VARIABLE_PREFIX: &str = "SPANDREL_";
 
-/// Whether there are settings under `path`.
-pub(super) fn is_group(path: &str) -> bool {
-    SETTINGS.iter().any(|s| s.key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')))
+/// What stands in a key for a name that its author chooses.
+const NAME: char = '*';
+/// The most names that a family may have.
+pub(super) const MAX_NAMES: usize = 8;
+/// The longest such name, in bytes.
+const MAX_NAME_LENGTH: usize = 32;
+
+/// What a name looks like, in words that complete "expected ...".
+pub(super) const A_NAME: &str =
+    "a name of at most 32 of a-z, 0-9, _ and -, of which the first is a letter or a digit";
+
+/// Whether a member of a family may be called so.
+pub(super) fn is_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    text.len() <= MAX_NAME_LENGTH
+        && text.bytes().next().is_some_and(is_plain)
+        && text.bytes().all(|b| is_plain(b) || matches!(b, b'_' | b'-'))
 }
 
-/// Every key, and every group that keys stand under.
-pub(super) fn keys_and_groups() -> impl Iterator<Item = &'static str> {
-    SETTINGS.iter().flat_map(|setting| {
-        let groups = setting.key.match_indices('.').filter_map(|(at, _)| setting.key.get(..at));
-        groups.chain([setting.key])
+/// Every key, in the order of the table; those of the family for each of `names` in turn.
+pub(super) fn keys(names: &[String]) -> Vec<(String, &'static Setting)> {
+    let alone = [String::new()];
+    let runs = SETTINGS.chunk_by(|one, next| one.is_family() == next.is_family());
+    runs.flat_map(|run| {
+        let is_family = run.first().is_some_and(Setting::is_family);
+        let names = if is_family { names } else { &alone };
+        names.iter().flat_map(|name| run.iter().map(|setting| (setting.key_of(name), setting)))
+    })
+    .collect()
+}
+
+/// The key that a variable of our own sets, and its setting.
+pub(super) fn by_variable(variable: &str) -> Option<(String, &'static Setting)> {
+    SETTINGS.iter().find_map(|setting| Some((setting.key_by(variable)?, setting)))
+}
+
+/// Every variable of our own; those of the family for the name that `found` seems to have.
+pub(super) fn variables(found: &str) -> impl Iterator<Item = String> {
+    SETTINGS.iter().map(Setting::variable).filter_map(move |variable| {
+        let Some((before, after)) = variable.split_once(NAME) else { return Some(variable) };
+        let name = found.strip_prefix(before)?.split('_').next()?;
+        Some(format!("{before}{name}{after}"))
+    })
+}
+
+fn variable_of(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", in_capitals(key))
+}
+
+fn in_capitals(key: &str) -> String {
+    key.replace(['.', '-'], "_").to_ascii_uppercase()
+}
+
+/// Whether `path` is the key `pattern`, with any name in the place of a `*`.
+fn is_alike(pattern: &str, path: &str) -> bool {
+    let same = |(part, found): (&str, &str)| part == found || (part == "*" && !found.is_empty());
+    pattern.split('.').count() == path.split('.').count()
+        && pattern.split('.').zip(path.split('.')).all(same)
+}
+
+/// Whether there are settings under `path`.
+pub(super) fn is_group(path: &str) -> bool {
+    SETTINGS.iter().any(|setting| groups(setting.key).any(|group| is_alike(group, path)))
+}
+
+fn groups(key: &'static str) -> impl Iterator<Item = &'static str> {
+    key.match_indices('.').filter_map(move |(at, _)| key.get(..at))
+}
+
+/// Every key, and every group that keys stand under; those of the family for the name that `found`
+/// has.
+pub(super) fn keys_and_groups(found: &str) -> impl Iterator<Item = String> {
+    let all = SETTINGS.iter().flat_map(|setting| groups(setting.key).chain([setting.key]));
+    all.filter_map(move |path| {
+        let Some((before, after)) = path.split_once(NAME) else { return Some(path.to_owned()) };
+        let name = found.strip_prefix(before)?.split('.').next()?;
+        Some(format!("{before}{name}{after}"))
     })
 }
 

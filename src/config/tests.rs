@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::settings::SETTINGS;
+use super::settings::{SETTINGS, Setting};
 use super::testing::{LEAST, effective, environment, load, parts, with, wrong_file};
 use super::*;
 use crate::proxy::{InboundMode, OutboundMode};
@@ -64,10 +64,27 @@ fn every_source_overrides_the_weaker_ones_and_is_named() {
 #[test]
 fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
     for setting in SETTINGS {
-        let (value, written) = sample_of(setting.key);
-        let variable = setting.variable();
+        let key = setting.key.replace('*', "x");
+        let (value, written) = sample_of(&key);
+        let variable = setting.variable().replace('*', "X");
         let mut variables = vec![(variable.as_str(), value)];
-        let others: &[(&str, &str)] = match setting.key {
+        let kind = *setting.types.first().unwrap_or(&"otlp");
+        let others: &[(&str, &str)] = match key.as_str() {
+            "export.otlp.enabled" => &[("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", "otlp")],
+            "export.destinations.x.type" => &[],
+            "export.destinations.x.client_key" => &[
+                ("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", "otlp"),
+                ("SPANDREL_EXPORT_DESTINATIONS_X_CLIENT_CERTIFICATE", "c"),
+            ],
+            "export.destinations.x.client_certificate" => &[
+                ("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", "otlp"),
+                ("SPANDREL_EXPORT_DESTINATIONS_X_CLIENT_KEY", "k"),
+            ],
+            "export.destinations.x.path" => &[("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", "file")],
+            key if key.starts_with("export.destinations") => &[
+                ("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", kind),
+                ("SPANDREL_EXPORT_DESTINATIONS_X_PATH", "-"),
+            ][..if kind == "file" { 2 } else { 1 }],
             "export.otlp.client_key" => &[("SPANDREL_EXPORT_OTLP_CLIENT_CERTIFICATE", "c.pem")],
             "export.otlp.client_certificate" => &[("SPANDREL_EXPORT_OTLP_CLIENT_KEY", "k.pem")],
             key if key.starts_with("inbound") && key != "inbound.app" && key != "inbound.mode" => {
@@ -78,12 +95,12 @@ fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
         variables.extend(others);
         let least = if setting.key.starts_with("inbound") { "" } else { LEAST };
         let config = load(least, &variables, &[]).unwrap();
-        assert_eq!(effective(&config, setting.key), (written.to_owned(), variable.clone()));
-        let dotted = format!("{}: {written}\n", setting.key).replace("REDACTED", "secret");
+        assert_eq!(effective(&config, &key), (written.to_owned(), variable.clone()));
+        let dotted = format!("{key}: {written}\n").replace("REDACTED", "secret");
         let config = load(&format!("{least}{dotted}"), &variables[1..], &[]).unwrap();
-        let (found, origin) = effective(&config, setting.key);
+        let (found, origin) = effective(&config, &key);
         assert_eq!(found, written);
-        assert!(origin.starts_with("spandrel.yaml:"), "{} {origin}", setting.key);
+        assert!(origin.starts_with("spandrel.yaml:"), "{key} {origin}");
     }
 }
 
@@ -124,6 +141,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         | "logs.otlp"
         | "metrics.otlp"
         | "export.otlp.insecure"
+        | "export.destinations.x.insecure"
         | "export.canary" => ("true", "true"),
         "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
         "propagation.join_keys" => ("x-call-id", "[x-call-id]"),
@@ -133,14 +151,32 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "sampling.sampler" => ("traceidratio", "traceidratio"),
         "sampling.ratio" => ("0.25", "0.25"),
         "export.enabled" | "spans.connections" => ("false", "false"),
-        "export.otlp.endpoint" => ("https://c", "https://c"),
-        "export.otlp.traces_endpoint" => ("http://c/x", "http://c/x"),
-        "export.otlp.protocol" => ("grpc", "grpc"),
-        "export.otlp.headers" => ("X-Key=a%20b", "{x-key: REDACTED}"),
-        "export.otlp.compression" => ("gzip", "gzip"),
-        "export.otlp.certificate" | "export.otlp.client_certificate" | "export.otlp.client_key" => {
-            ("/a b.pem", "\"/a b.pem\"")
+        "export.otlp.enabled" => ("false", "false"),
+        "export.destinations.x.type" => ("zipkin", "zipkin"),
+        "export.destinations.x.max_bytes" => ("2MiB", "2MiB"),
+        "export.destinations.x.max_files" => ("9", "9"),
+        "export.proxy.http" | "export.proxy.https" | "export.proxy.all" => ("proxy:1", "proxy:1"),
+        "export.proxy.bypass" => ("a,.b", "[a, .b]"),
+        "export.otlp.filter.attributes" | "export.destinations.x.filter.attributes" => {
+            ("a=b|c", "{a: \"b|c\"}")
         }
+        "export.otlp.filter.tenants" | "export.destinations.x.filter.tenants" => ("acme", "[acme]"),
+        "export.otlp.endpoint" | "export.destinations.x.endpoint" => ("https://c", "https://c"),
+        "export.otlp.traces_endpoint" | "export.destinations.x.traces_endpoint" => {
+            ("http://c/x", "http://c/x")
+        }
+        "export.otlp.protocol" | "export.destinations.x.protocol" => ("grpc", "grpc"),
+        "export.otlp.headers" | "export.destinations.x.headers" => {
+            ("X-Key=a%20b", "{x-key: REDACTED}")
+        }
+        "export.otlp.compression" | "export.destinations.x.compression" => ("gzip", "gzip"),
+        "export.destinations.x.certificate"
+        | "export.destinations.x.client_certificate"
+        | "export.destinations.x.client_key"
+        | "export.destinations.x.path"
+        | "export.otlp.certificate"
+        | "export.otlp.client_certificate"
+        | "export.otlp.client_key" => ("/a b.pem", "\"/a b.pem\""),
         "export.queue.max_bytes" => ("9437184", "9MiB"),
         "export.queue.when_full" => ("drop_newest", "drop_newest"),
         "export.spool.directory" => ("/a b", "\"/a b\""),
@@ -325,64 +361,78 @@ fn the_example_is_valid_and_holds_the_defaults() {
     assert_eq!(config.warnings, Vec::<String>::new());
 }
 
+/// The lines of the example that are settings, or would be without their `#`, with their indent.
+/// A comment may hold several lines of settings, of which the inner ones stand further in.
+fn example_keys() -> impl Iterator<Item = (usize, &'static str)> {
+    EXAMPLE.lines().filter_map(|line| {
+        let body = line.trim_start();
+        let outer = line.len() - body.len();
+        let text = body.strip_prefix("# ").unwrap_or(body);
+        let inner = text.trim_start();
+        let (name, _) = inner.split_once(':')?;
+        let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        (is_name && !name.is_empty()).then_some((outer + text.len() - inner.len(), inner))
+    })
+}
+
 #[test]
 fn the_example_holds_every_key_and_no_other() {
-    let lines = EXAMPLE.lines().filter_map(|line| {
-        let body = line.trim_start();
-        let indent = line.len() - body.len();
-        let (name, _) = body.strip_prefix("# ").unwrap_or(body).split_once(':')?;
-        let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        (is_name && !name.is_empty()).then(|| (indent, name.to_owned()))
-    });
-    let mut open: Vec<(usize, String)> = Vec::new();
-    let mut keys = Vec::new();
-    for (indent, name) in lines {
+    let mut open: Vec<(usize, &str)> = Vec::new();
+    let mut keys: Vec<&str> = Vec::new();
+    for (indent, text) in example_keys() {
+        let name = text.split(':').next().unwrap_or_default();
         open.retain(|(outer, _)| *outer < indent);
         open.push((indent, name));
-        let key = open.iter().map(|(_, name)| name.as_str()).collect::<Vec<_>>().join(".");
-        if !settings::is_group(&key) && keys.last() != Some(&key) {
-            keys.push(key);
-        }
+        let key = open.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(".");
+        let setting = Setting::find(&key).map(|setting| setting.key);
+        assert!(setting.is_some() || settings::is_group(&key), "there is no {key}");
+        keys.extend(setting.filter(|key| keys.last() != Some(key)));
     }
-    let expected: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
-    assert_eq!(keys, expected);
+    // Of the family each example shows some; the rest has its order.
+    for setting in SETTINGS.iter().filter(|setting| setting.is_family()) {
+        assert!(keys.contains(&setting.key), "{} is missing", setting.key);
+    }
+    keys.retain(|key| !key.contains('*'));
+    let alone = SETTINGS.iter().filter(|setting| !setting.is_family());
+    assert_eq!(keys, alone.map(|setting| setting.key).collect::<Vec<_>>());
 }
 
 #[test]
 fn the_example_is_valid_with_everything_uncommented() {
     let mut uncommented: Vec<String> = Vec::new();
-    for line in EXAMPLE.lines() {
-        let body = line.trim_start();
-        let name = |text: &str| text.split_once(':').map(|(name, _)| name.to_owned());
-        let is_key = |text: &str| {
-            name(text).is_some_and(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-        };
-        let indent = line.len() - body.len();
-        match body.strip_prefix("# ").filter(|text| is_key(text)) {
-            Some(text) => uncommented.push(format!("{:indent$}{text}", "")),
-            // The empty default below a commented example gives way to it.
-            None if uncommented.last().and_then(|last| name(last)) == name(line)
-                && is_key(body) => {}
-            None => uncommented.push(line.to_owned()),
+    let name = |text: &str| text.trim_start().split(':').next().unwrap_or_default().to_owned();
+    for (indent, text) in example_keys() {
+        let line = format!("{:indent$}{text}", "");
+        // The empty default below a commented example gives way to it.
+        if uncommented.last().map(|last| name(last)) != Some(name(&line)) {
+            uncommented.push(line);
+        }
+        // Values that go on in the next line.
+        if text.ends_with(',') {
+            let rest = EXAMPLE.split(text).nth(1).and_then(|rest| rest.lines().nth(1));
+            uncommented.extend(rest.map(str::to_owned));
         }
     }
     let config = load(&uncommented.join("\n"), &[], &[]).unwrap();
     for entry in &config.effective.entries {
-        assert!(entry.value.is_some(), "{} has no value", entry.setting.key);
-        assert_ne!(entry.origin, Origin::Default, "{} is not set", entry.setting.key);
+        let is_shown = !entry.setting.is_family() || entry.origin != Origin::Default;
+        assert!(entry.value.is_some() || !is_shown, "{} has no value", entry.key);
+        assert!(entry.origin != Origin::Default || !is_shown, "{} is not set", entry.key);
     }
 }
 
 #[test]
 fn the_example_tells_the_variables_and_the_flag_of_each_key() {
     for setting in SETTINGS {
-        let own = setting.variable();
-        let all = setting.otel.iter().copied().chain([own.as_str()]).chain(setting.flag);
+        // Those of the family are told by a rule.
+        let own = Some(setting.variable()).filter(|_| !setting.is_family());
+        let all = setting.shared.iter().copied().chain(own.as_deref()).chain(setting.flag);
         for name in all {
             let is_told = EXAMPLE.split([' ', ',', '.', '\n']).any(|word| word == name);
             assert!(is_told, "{name} of {} is missing", setting.key);
         }
     }
+    assert!(EXAMPLE.contains("SPANDREL_EXPORT_DESTINATIONS_ARCHIVE_PATH"));
 }
 
 fn yaml_text() -> impl Strategy<Value = String> {
@@ -416,15 +466,23 @@ proptest! {
         at in 0..1_000_usize,
         text in prop_oneof![any::<String>(), "[-+.:/%=,;0-9a-z@\\[\\]{}*]{0,24}"],
     ) {
-        let names = SETTINGS.iter().flat_map(|s| s.otel.iter().map(|n| (*n).to_owned()).chain([s.variable()]));
+        let names = SETTINGS.iter().flat_map(|s| s.shared.iter().map(|n| (*n).to_owned()).chain([s.variable()]));
         let names: Vec<String> = names.collect();
         let name = &names[at % names.len()];
-        let Ok(config) = load(LEAST, &[(name, &text)], &[]) else { return Ok(()) };
+        let name = name.replace('*', "X");
+        let of_type = ("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", ["otlp", "zipkin", "file"][at % 3]);
+        let path = ("SPANDREL_EXPORT_DESTINATIONS_X_PATH", "-");
+        let mut variables = vec![(name.as_str(), text.as_str())];
+        if name.contains("_X_") {
+            let more = if at % 3 == 2 { &[of_type, path][..] } else { &[of_type] };
+            variables.extend(more.iter().filter(|(other, _)| *other != name));
+        }
+        let Ok(config) = load(LEAST, &variables, &[]) else { return Ok(()) };
         // What was accepted is printed so that it is accepted again and means the same.
         let printed = config.effective.to_string();
         let again = load(&printed, &[], &[]);
         prop_assert!(again.is_ok(), "{printed}\n{:?}", again.err());
-        if !name.contains("HEADERS") {
+        if !printed.contains("REDACTED") {
             prop_assert_eq!(parts(&config), parts(&again.unwrap()));
         }
     }

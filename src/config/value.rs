@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::proxies::ProxyUrl;
 use crate::cidr::Cidr;
 use crate::proxy::Authority;
 use crate::redirect::{Interface, PortRange};
@@ -62,6 +63,8 @@ pub enum Kind {
     Path,
     /// A port or a range of ports, or all of them.
     Ports,
+    /// The URL of a proxy, with a name and a password where it wants them.
+    Proxy,
     /// A number from 0 to 1.
     Ratio,
     /// The name of a tenant.
@@ -146,6 +149,7 @@ impl Kind {
             Self::Network => "a network such as 10.0.0.0/8 or 2001:db8::/32, or *".to_owned(),
             Self::Path => "a path that begins with /".to_owned(),
             Self::Ports => "a port, a range such as 8000-8100, or *".to_owned(),
+            Self::Proxy => "the URL of a proxy such as http://proxy:3128".to_owned(),
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Tenant => {
                 format!("a tenant of 1 to {MAX_LENGTH} letters, digits and -_.:/@")
@@ -158,7 +162,7 @@ impl Kind {
     /// Whether values of this kind must not be shown.
     #[must_use]
     pub fn is_secret(self) -> bool {
-        matches!(self, Self::Headers)
+        matches!(self, Self::Headers | Self::Proxy)
     }
 
     /// Splits the text of a variable, a flag or a default: lists at commas, maps like
@@ -208,6 +212,9 @@ impl Kind {
                 })
             }
             (Self::Url, Raw::One(text)) if text.contains('@') => refused("one with an @"),
+            (Self::Proxy, Raw::One(text)) => {
+                self.parse(text).map_or_else(|| refused("something else"), Ok)
+            }
             (_, Raw::One(text)) if !self.is_secret() => {
                 self.parse(text).map_or_else(|| refused(&raw.describe()), Ok)
             }
@@ -246,6 +253,7 @@ impl Kind {
                 (text.starts_with('/') && is_line(text)).then(|| text_value(text))
             }
             Self::Ports => PortRange::parse(text).map(|_| text_value(text)),
+            Self::Proxy => ProxyUrl::parse(text).map(|_| text_value(text)),
             Self::Ratio => text.parse().ok().filter(|r| (0.0..=1.0).contains(r)).map(Value::Ratio),
             Self::Tenant => {
                 TenantId::parse(text.as_bytes(), MAX_LENGTH).map(|id| text_value(id.as_str()))
@@ -281,6 +289,9 @@ impl Kind {
             Value::Number(n) if matches!(self, Self::Bytes(..)) => size(*n),
             Value::Number(n) => n.to_string(),
             Value::Ratio(ratio) => ratio.to_string(),
+            Value::Text(text) if matches!(self, Self::Proxy) => {
+                scalar(&ProxyUrl::parse(text).map(|url| url.without_password()).unwrap_or_default())
+            }
             Value::Text(text) => scalar(text),
         }
     }
@@ -354,7 +365,7 @@ fn is_line(text: &str) -> bool {
     !text.trim().is_empty() && !text.contains(char::is_control)
 }
 
-fn parts(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
@@ -579,6 +590,15 @@ mod tests {
             &["", "a=b=c", "[", "\n"],
         );
         check(Kind::Tenant, &[("a@b", "\"a@b\"")], &["", "a b"]);
+        let good = [
+            ("proxy:3128", "proxy:3128"),
+            ("http://[::1]:3128/", "\"http://[::1]:3128\""),
+            ("http://me:s3cret@proxy:3128", "\"http://REDACTED@proxy:3128\""),
+            ("me@proxy", "\"REDACTED@proxy\""),
+        ];
+        let bad =
+            ["", "http://", "socks5://proxy:1", "http://proxy/x", "a b", "http://@proxy", "x@"];
+        check(Kind::Proxy, &good, &bad);
         let taken = ["", "a b", "Host", "traceparent", "Content-Length", "\u{e9}"];
         check(Kind::HeaderName, &[("X-Tenant", "x-tenant")], &taken);
     }

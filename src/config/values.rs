@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::problem::{ConfigError, Origin};
-use super::settings::{SETTINGS, Setting};
-use super::value::{Raw, Value};
+use super::settings::{self, A_NAME, MAX_NAMES, Setting};
+use super::value::{Raw, Value, quoted};
 use crate::proxy::Authority;
 
 /// What one source gives for a setting.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
+    /// The whole key.
+    pub(super) key: String,
     pub(super) setting: &'static Setting,
     /// What was written, or what is wrong with how it was written.
     pub(super) raw: Result<Raw, String>,
@@ -22,12 +24,16 @@ pub(super) struct Given {
 #[derive(Debug)]
 pub(super) struct Values {
     chosen: Vec<Chosen>,
+    /// The names of the destinations, in the order in which they were given.
+    names: Vec<String>,
     pub(super) problems: ConfigError,
     pub(super) warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct Chosen {
+    /// The whole key.
+    pub(super) key: String,
     pub(super) setting: &'static Setting,
     /// `None` for a setting that has no value, or an invalid one and no default.
     pub(super) value: Option<Value>,
@@ -36,38 +42,64 @@ pub(super) struct Chosen {
 
 impl Values {
     /// Chooses for each setting the strongest of what was given, or its default. What the others
-    /// gave must be valid too, except for variables of OpenTelemetry: overriding one is how one
+    /// gave must be valid too, except for variables that are shared: overriding one is how one
     /// runs where it holds what spandrel cannot do.
-    pub(super) fn choose(given: &[Given], problems: ConfigError, warnings: Vec<String>) -> Self {
-        let mut values = Self { chosen: Vec::new(), problems, warnings };
-        for setting in SETTINGS {
-            let mut here: Vec<&Given> =
-                given.iter().filter(|given| given.setting.key == setting.key).collect();
+    pub(super) fn choose(
+        given: &[Given],
+        mut problems: ConfigError,
+        warnings: Vec<String>,
+    ) -> Self {
+        let names = names(given, &mut problems);
+        let keys = settings::keys(&names);
+        let mut values = Self { chosen: Vec::new(), names, problems, warnings };
+        for (key, setting) in keys {
+            let mut here: Vec<&Given> = given.iter().filter(|given| given.key == key).collect();
             here.sort_by_key(|given| std::cmp::Reverse(given.origin.rank()));
-            let chosen = values.strongest(setting, &here);
+            let chosen = values.strongest(key, setting, &here);
             values.chosen.push(chosen);
         }
         values
     }
 
-    fn strongest(&mut self, setting: &'static Setting, given: &[&Given]) -> Chosen {
+    fn strongest(&mut self, key: String, setting: &'static Setting, given: &[&Given]) -> Chosen {
         let mut chosen: Option<Chosen> = None;
         for Given { raw, origin, .. } in given {
-            if chosen.is_some() && matches!(origin, Origin::OpenTelemetry(_)) {
+            if chosen.is_some() && matches!(origin, Origin::Shared(_)) {
                 continue;
             }
             let value = raw.clone().and_then(|raw| setting.kind.read(&raw));
             if let Err(text) = &value {
-                self.problems.push(origin.problem(setting.key, text));
+                self.problems.push(origin.problem(&key, text));
             }
             let value = value.ok().or_else(|| default(setting));
-            chosen.get_or_insert_with(|| Chosen { setting, value, origin: origin.clone() });
+            chosen.get_or_insert_with(|| Chosen {
+                key: key.clone(),
+                setting,
+                value,
+                origin: origin.clone(),
+            });
         }
         chosen.unwrap_or_else(|| Chosen {
+            key,
             setting,
             value: default(setting),
             origin: Origin::Default,
         })
+    }
+
+    /// The names of the destinations, in the order in which they were given.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What was given for the keys that begin with `prefix`, or follows for them.
+    pub(super) fn under(&self, prefix: &str) -> impl Iterator<Item = &Chosen> {
+        self.chosen.iter().filter(move |chosen| chosen.key.starts_with(prefix))
+    }
+
+    /// Takes `key` away as if there were no such setting.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.chosen.retain(|chosen| chosen.key != key);
     }
 
     pub(super) fn all(&self) -> &[Chosen] {
@@ -199,13 +231,34 @@ impl Values {
 
     fn chosen(&self, key: &str) -> &Chosen {
         let mut all = self.chosen.iter();
-        all.find(|chosen| chosen.setting.key == key).expect("only keys of the table are asked for")
+        all.find(|chosen| chosen.key == key).expect("only keys of the table are asked for")
     }
 
     fn chosen_mut(&mut self, key: &str) -> &mut Chosen {
         let mut all = self.chosen.iter_mut();
-        all.find(|chosen| chosen.setting.key == key).expect("only keys of the table are asked for")
+        all.find(|chosen| chosen.key == key).expect("only keys of the table are asked for")
     }
+}
+
+/// The names that were given to the members of the family, the good ones.
+fn names(given: &[Given], problems: &mut ConfigError) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for Given { key, setting, origin, .. } in given {
+        let Some(name) = setting.name_in(key).filter(|name| !all.iter().any(|n| n == name)) else {
+            continue;
+        };
+        if !settings::is_name(name) {
+            problems
+                .push(origin.problem(key, &format!("expected {A_NAME}, found {}", quoted(name))));
+        } else if all.len() == MAX_NAMES {
+            problems
+                .push(origin.problem(key, &format!("expected at most {MAX_NAMES} destinations")));
+        }
+        all.push(name.to_owned());
+    }
+    all.retain(|name| settings::is_name(name));
+    all.truncate(MAX_NAMES);
+    all
 }
 
 fn default(setting: &Setting) -> Option<Value> {
