@@ -24,6 +24,7 @@ use crate::net::{self, Taking, clock::Clock};
 use crate::proxy::InboundMode;
 use crate::proxy::inflight::InFlight;
 use crate::proxy::worker::{self, Parts};
+use crate::receive::{self, ReceiveError, Receivers};
 
 /// How long the workers may take to end once they are forced to.
 const FORCED_END: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ pub struct Bound {
     doctor: Doctor,
     ledgers: Vec<Ledger>,
     pipeline: Option<Pipeline>,
+    /// Where the application's own telemetry is received; it goes the pipeline's way.
+    receivers: Receivers,
     own_sockets: OwnSockets,
 }
 
@@ -89,6 +92,8 @@ pub enum AppError {
     },
     /// The exporter cannot be set up.
     Export(ExportError),
+    /// The application's own telemetry cannot be received.
+    Receive(ReceiveError),
     /// The system gives us no threads or no randomness.
     System(std::io::Error),
     /// A worker ended by itself.
@@ -112,6 +117,7 @@ impl fmt::Display for AppError {
                 write!(f, "{key}: cannot listen on {address}, give another address: {error}")
             }
             Self::Export(error) => error.fmt(f),
+            Self::Receive(error) => error.fmt(f),
             Self::System(error) => write!(f, "the system gives no resources to start: {error}"),
             Self::Worker(reason) => {
                 write!(f, "a worker ended, which is a fault of spandrel's: {reason}")
@@ -121,6 +127,12 @@ impl fmt::Display for AppError {
 }
 
 impl std::error::Error for AppError {}
+
+impl From<ReceiveError> for AppError {
+    fn from(error: ReceiveError) -> Self {
+        Self::Receive(error)
+    }
+}
 
 impl From<std::io::Error> for AppError {
     fn from(error: std::io::Error) -> Self {
@@ -149,6 +161,8 @@ impl Bound {
         let metrics = config.admin.metrics_listen;
         let metrics = metrics.map(|address| bind("metrics.listen", address)).transpose()?;
 
+        let receivers = receive::bind(&config.receive)?;
+
         let registry = Arc::<Registry>::default();
         let own_sockets = OwnSockets::default();
         let workers = config.proxy.workers.max(1);
@@ -173,6 +187,7 @@ impl Bound {
             doctor,
             ledgers,
             pipeline,
+            receivers,
             own_sockets,
         })
     }
@@ -219,6 +234,12 @@ impl Bound {
         (self.inbound, self.outbound) = (None, None);
         let (flush, flushing) = oneshot::channel::<()>();
         let flush_timeout = self.config.flush_timeout;
+        let parts = self.receiving();
+        let receivers = self.receivers;
+        let (close_receivers, closing) = oneshot::channel::<()>();
+        let receiving = parts.map(|parts| {
+            tokio::spawn(receivers.run(parts, async { drop(closing.await) }))
+        });
         let pipeline = self.pipeline.map(|pipeline| {
             let flushing = async { drop(flushing.await) };
             tokio::spawn(pipeline.run(flushing, flush_timeout))
@@ -242,6 +263,11 @@ impl Bound {
         state.set_ready(false);
         tracing::info!("draining");
         let end = drain_workers(&trigger, &mut workers, &mut stop, self.config.drain_timeout).await;
+        // What the application tells of its own end is taken along.
+        close_receivers.send(()).ok();
+        if let Some(receiving) = receiving {
+            receiving.await.map_err(std::io::Error::other)??;
+        }
         // The pipeline may be gone already, with every sink.
         flush.send(()).ok();
         if let Some(mut pipeline) = pipeline {
@@ -256,6 +282,17 @@ impl Bound {
         }
         tracing::info!(?end, "stopped");
         failed.map_or(Ok(end), Err)
+    }
+
+    /// What receiving takes, where there is anywhere to go for what is received.
+    fn receiving(&self) -> Option<receive::Parts> {
+        let (pipeline, export) = self.pipeline.as_ref().zip(self.config.export.as_ref())?;
+        Some(receive::Parts {
+            forward: Arc::new(pipeline.forwarder(&self.registry)),
+            resource: export.resource.clone(),
+            sampler: self.config.proxy.tracing.sampler.clone(),
+            registry: Arc::clone(&self.registry),
+        })
     }
 
     fn start_workers(&mut self, watch: &Watch) -> Result<Workers, AppError> {

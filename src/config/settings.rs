@@ -178,7 +178,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("export.batch.schedule_delay", TIME).or("5s").shared(&["OTEL_BSP_SCHEDULE_DELAY"]),
     setting("export.batch.export_timeout", TIME).or("30s").shared(&["OTEL_BSP_EXPORT_TIMEOUT"]),
     setting("export.batch.max_queue_size", Kind::Count(1, MILLION))
-        .or("8192")
+        .or("131072")
         .shared(&["OTEL_BSP_MAX_QUEUE_SIZE"]),
     setting("export.batch.max_export_batch_size", Kind::Count(1, MILLION))
         .or("512")

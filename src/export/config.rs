@@ -249,7 +249,7 @@ impl Default for Batch {
         Self {
             schedule_delay: Duration::from_secs(5),
             export_timeout: Duration::from_secs(30),
-            max_queue_size: 8_192,
+            max_queue_size: 131_072,
             max_export_batch_size: 512,
         }
     }

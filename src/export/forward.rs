@@ -1,5 +1,6 @@
 //! The way of the application's own telemetry to the destinations.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::destination::Door;
@@ -21,6 +22,14 @@ struct Inside {
 /// There is no room for a parcel in any destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too much is waiting to be forwarded, try again later")
+    }
+}
+
+impl std::error::Error for Full {}
 
 impl Forwarder {
     pub(super) fn new(doors: &[Door], registry: &Registry) -> Self {

@@ -19,7 +19,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use crate::export::Parcel;
+pub use crate::export::Full;
+use crate::export::{Forwarder, Parcel};
 use crate::intake::{Bounds, Intake};
 use crate::metrics::Registry;
 use crate::net;
@@ -58,17 +59,11 @@ pub trait Forward: Send + Sync + 'static {
     fn offer(&self, parcel: Parcel) -> Result<(), Full>;
 }
 
-/// There is no room for a parcel now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full;
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("too much is waiting to be forwarded, try again later")
+impl Forward for Forwarder {
+    fn offer(&self, parcel: Parcel) -> Result<(), Full> {
+        Self::offer(self, &parcel)
     }
 }
-
-impl std::error::Error for Full {}
 
 /// What receiving takes.
 pub struct Parts {
