@@ -364,10 +364,13 @@ fn over_grpc<B: WithExportConfig + WithTonicConfig>(
         let refused = |error| TelemetryError::Exporter(format!("{error}"));
         endpoint = endpoint.tls_config(tls(otlp)?).map_err(refused)?;
     }
-    let builder = builder
-        .with_channel(endpoint.connect_with_connector_lazy(Connector::new(own.clone(), None)))
-        .with_timeout(otlp.timeout)
-        .with_metadata(MetadataMap::from_headers(crate::export::headers(otlp)?));
+    let builder =
+        builder
+            .with_channel(endpoint.connect_with_connector_lazy(
+                Connector::new(own.clone(), None).through(&otlp.proxy)?,
+            ))
+            .with_timeout(otlp.timeout)
+            .with_metadata(MetadataMap::from_headers(crate::export::headers(otlp)?));
     Ok(match otlp.compression {
         Compression::None => builder,
         // The SDK compresses with gzip only; every collector takes that.

@@ -1,18 +1,19 @@
 //! Connections that telemetry leaves by, which are known to be our own while they live.
 //!
 //! Where the rules that redirect traffic do not spare spandrel, such a connection comes back to its
-//! own listener, which must tell it from the application's. The names of a collector are looked up
-//! here, since its connections are made here.
+//! own listener, which must tell it from the application's. Which addresses a name has, and in
+//! which order they are tried, is decided in [`super::names`].
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Uri;
 use http::uri::Scheme;
+use http::{HeaderValue, Uri};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,11 +22,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tower::Service;
 
+use super::names::{Name, Names};
+use super::proxies::{Proxies, host_and_port, tunnel};
+use super::{ExportError, Proxy};
 use crate::net::own::{OwnSockets, Purpose, Registered};
 use crate::net::redirect;
-
-/// The most addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 8;
 
 /// How long an address is tried alone before the next one is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(300);
@@ -35,6 +36,10 @@ const HEAD_START: Duration = Duration::from_millis(300);
 pub struct Connector {
     own: OwnSockets,
     limit: Option<Duration>,
+    pub(super) names: Names,
+    proxies: Arc<Proxies>,
+    /// Whether a proxy on the way to `http://` is asked to forward requests, not for a tunnel.
+    is_forwarded: bool,
 }
 
 /// A connection of ours, and the note of it.
@@ -42,25 +47,68 @@ pub struct Connector {
 pub struct OwnStream {
     stream: TcpStream,
     _registered: Registered,
+    /// Whether the other end is a proxy that forwards requests.
+    is_forwarded: bool,
+    _used: Arc<SocketAddr>,
 }
 
 impl Connector {
     /// One whose connections are among `own`, and are given up where they are not there within
     /// `limit`.
     #[must_use]
-    pub const fn new(own: OwnSockets, limit: Option<Duration>) -> Self {
-        Self { own, limit }
+    pub fn new(own: OwnSockets, limit: Option<Duration>) -> Self {
+        let (names, proxies) = (Names::default(), Arc::default());
+        Self { own, limit, names, proxies, is_forwarded: false }
+    }
+
+    /// The same by way of proxies: through tunnels, whatever is spoken in them.
+    ///
+    /// # Errors
+    /// When the URL of a proxy is none.
+    pub fn through(self, proxy: &Proxy) -> Result<Self, ExportError> {
+        Ok(Self { proxies: Arc::new(Proxies::new(proxy)?), ..self })
+    }
+
+    /// The same, but proxies on the way to `http://` are given the requests themselves, which must
+    /// be of HTTP/1 and carry [`Self::authorization`].
+    pub(super) fn forwarded(self) -> Self {
+        Self { is_forwarded: true, ..self }
+    }
+
+    /// Who we are to the proxy that forwards requests to `uri`, if there is one that wants to know.
+    pub(super) fn authorization(&self, uri: &Uri) -> Option<&HeaderValue> {
+        let is_forwarded = self.is_forwarded && uri.scheme() == Some(&Scheme::HTTP);
+        self.proxies.of(uri).filter(|_| is_forwarded)?.authorization.as_ref()
     }
 
     async fn connect(self, uri: Uri) -> io::Result<TokioIo<OwnStream>> {
-        let connecting = async { first(addresses(&uri).await?, &self.own).await };
+        let connecting = self.connected(&uri);
         let stream = match self.limit {
             None => connecting.await?,
             Some(limit) => timeout(limit, connecting).await??,
         };
-        // Failing to set the option costs latency, never correctness.
-        stream.stream.set_nodelay(true).ok();
         Ok(TokioIo::new(stream))
+    }
+
+    async fn connected(&self, uri: &Uri) -> io::Result<OwnStream> {
+        let Some(hop) = self.proxies.of(uri) else { return self.to(&host_and_port(uri)).await };
+        let mut stream = self.to(&(hop.host.clone(), hop.port)).await?;
+        stream.is_forwarded = self.is_forwarded && uri.scheme() == Some(&Scheme::HTTP);
+        if !stream.is_forwarded {
+            tunnel(&mut stream.stream, uri, hop).await?;
+        }
+        Ok(stream)
+    }
+
+    async fn to(&self, name: &Name) -> io::Result<OwnStream> {
+        let addresses = self.names.addresses(name).await?;
+        let tried = first(addresses, &self.own).await;
+        self.names.avoid(name, &tried.behind);
+        let (stream, _registered) = tried.result?;
+        // Failing to set the option costs latency, never correctness.
+        stream.set_nodelay(true).ok();
+        let _used = self.names.use_of(name, stream.peer_addr()?);
+        Ok(OwnStream { stream, _registered, is_forwarded: false, _used })
     }
 }
 
@@ -78,47 +126,46 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// The addresses of a URL's host, in the order to try them.
-async fn addresses(uri: &Uri) -> io::Result<Vec<SocketAddr>> {
-    let host = uri.host().unwrap_or_default();
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    let usual = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    let port = uri.port_u16().unwrap_or(usual);
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    Ok(tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES).collect())
+/// What came of trying several addresses.
+struct Tried {
+    result: io::Result<(TcpStream, Registered)>,
+    /// Those that failed, or that another has overtaken.
+    behind: Vec<SocketAddr>,
 }
 
 /// The first connection to one of these addresses; the others are given up.
-async fn first(addresses: Vec<SocketAddr>, own: &OwnSockets) -> io::Result<OwnStream> {
+async fn first(addresses: Vec<SocketAddr>, own: &OwnSockets) -> Tried {
     let mut rest = addresses.into_iter();
     let mut attempts = JoinSet::new();
+    let mut behind = Vec::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     loop {
         if let Some(address) = rest.next() {
-            attempts.spawn(one(address, own.clone()));
+            behind.push(address);
+            let own = own.clone();
+            attempts.spawn(async move {
+                let made = redirect::connect(address, None, &own, Purpose::Telemetry).await;
+                made.map(|stream| (address, stream))
+            });
         }
         // Whoever is late goes on beside the next one.
         let patience = if rest.len() > 0 { HEAD_START } else { Duration::MAX };
         let Ok(ended) = timeout(patience, attempts.join_next()).await else { continue };
         match ended {
-            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Ok((address, stream)))) => {
+                behind.retain(|late| *late != address);
+                return Tried { result: Ok(stream), behind };
+            }
             Some(Ok(Err(error))) => failure = error,
             Some(Err(error)) => failure = error.into(),
-            None => return Err(failure),
+            None => return Tried { result: Err(failure), behind },
         }
     }
 }
 
-async fn one(address: SocketAddr, own: OwnSockets) -> io::Result<OwnStream> {
-    let (stream, _registered) = redirect::connect(address, None, &own, Purpose::Telemetry).await?;
-    Ok(OwnStream { stream, _registered })
-}
-
 impl Connection for OwnStream {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().proxy(self.is_forwarded)
     }
 }
 
@@ -164,13 +211,19 @@ impl AsyncWrite for OwnStream {
 
 #[cfg(test)]
 mod tests {
+    use super::super::names::tests::Table;
     use super::*;
     use tokio::net::TcpListener;
 
-    #[tokio::test]
-    async fn a_connection_is_known_as_telemetry_while_it_lives() {
+    async fn listener() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_known_as_telemetry_while_it_lives() {
+        let (listener, address) = listener().await;
         let uri: Uri = format!("http://{address}/v1").parse().unwrap();
         let own = OwnSockets::default();
         let connecting = Connector::new(own.clone(), None).call(uri);
@@ -183,28 +236,65 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_refuses_gives_way_to_the_next() {
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let open = listener.local_addr().unwrap();
+        let closed = listener().await.1;
+        let (_listener, open) = listener().await;
         let own = OwnSockets::default();
-        let stream = first(vec![closed, open], &own).await.unwrap();
-        assert_eq!(stream.stream.peer_addr().unwrap(), open);
-        let refused = first(vec![closed, closed], &own).await.unwrap_err();
+        let tried = first(vec![closed, open], &own).await;
+        assert_eq!(tried.result.unwrap().0.peer_addr().unwrap(), open);
+        assert_eq!(tried.behind, [closed]);
+        let refused = first(vec![closed, closed], &own).await.result.unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(first(Vec::new(), &own).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let none = first(Vec::new(), &own).await.result.unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
     }
 
     #[tokio::test]
-    async fn hosts_are_names_or_addresses_with_the_port_of_their_scheme() {
-        for (url, expected) in [
-            ("http://10.0.0.1/v1", "10.0.0.1:80"),
-            ("https://10.0.0.1", "10.0.0.1:443"),
-            ("http://[::1]:4317", "[::1]:4317"),
-        ] {
-            let found = addresses(&Uri::from_static(url)).await.unwrap();
-            assert_eq!(found, [expected.parse().unwrap()], "{url}");
+    async fn several_addresses_are_used_in_turn_and_a_dead_one_is_tried_once() {
+        let dead = listener().await.1;
+        let ((_one, first), (_other, second)) = (listener().await, listener().await);
+        let mut connector = Connector::new(OwnSockets::default(), None);
+        connector.names = Names::by(Table::of(&[dead, first, second]));
+        let uri = Uri::from_static("http://collector:4318");
+        let mut reached = Vec::new();
+        for _ in 0..6 {
+            let stream = connector.call(uri.clone()).await.unwrap();
+            reached.push(stream.inner().stream.peer_addr().unwrap());
         }
-        let localhost = addresses(&Uri::from_static("http://localhost:1")).await.unwrap();
-        assert!(!localhost.is_empty() && localhost.iter().all(|a| a.ip().is_loopback()));
+        assert!(reached.contains(&first) && reached.contains(&second), "{reached:?}");
+        let addresses = connector.names.addresses(&("collector".to_owned(), 4318)).await.unwrap();
+        assert_eq!(addresses.last(), Some(&dead));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_asked_for_a_tunnel_unless_it_forwards() {
+        let (listener, address) = listener().await;
+        let url = Some(format!("http://me:secret@{address}"));
+        let proxy = Proxy { http: url.clone(), https: url, ..Proxy::default() };
+        let own = OwnSockets::default();
+        let tunnelling = Connector::new(own, None).through(&proxy).unwrap();
+        let forwarding = tunnelling.clone().forwarded();
+        let plain = Uri::from_static("http://collector:4318/v1/traces");
+        let tls = Uri::from_static("https://collector:4318/v1/traces");
+        assert!(forwarding.authorization(&plain).is_some());
+        assert!(forwarding.authorization(&tls).is_none(), "it is for the proxy alone");
+        assert!(tunnelling.authorization(&plain).is_none());
+        for (connector, uri, is_forwarded) in
+            [(&forwarding, &plain, true), (&forwarding, &tls, false), (&tunnelling, &plain, false)]
+        {
+            let connecting = connector.clone().call(uri.clone());
+            let proxying = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if !is_forwarded {
+                    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+                    let mut asked = [0; 27];
+                    stream.read_exact(&mut asked).await.unwrap();
+                    assert_eq!(&asked, b"CONNECT collector:4318 HTTP");
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                }
+                stream
+            };
+            let (connected, _stream) = tokio::join!(connecting, proxying);
+            assert_eq!(connected.unwrap().inner().is_forwarded, is_forwarded);
+        }
     }
 }

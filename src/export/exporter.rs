@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::parcel::{Parcel, Signal};
-use super::{ExportError, Target, otlp};
+use super::{ExportError, Target, lines, otlp, zipkin};
 use crate::net::own::OwnSockets;
 
 /// Something that parcels can be sent to. Its cost is paid per parcel, not per span.
@@ -82,7 +82,7 @@ pub(super) enum Outcome {
 pub(super) fn connect(target: &Target, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
     match target {
         Target::Otlp(otlp) => otlp::connect(otlp, own),
-        Target::Zipkin(zipkin) => Err(ExportError::Url { url: zipkin.url.clone() }),
-        Target::Lines(_) => Err(ExportError::Url { url: "standard output".to_owned() }),
+        Target::Zipkin(zipkin) => zipkin::connect(zipkin, own),
+        Target::Lines(lines) => lines::connect(lines),
     }
 }

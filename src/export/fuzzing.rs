@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 
+use super::answer::{self, Form};
 use super::exporter::Outcome;
-use super::otlp::{read_grpc, read_http};
+use super::otlp::read_grpc;
 use super::transport::Answer;
 
 /// Whether a batch is to be sent again (`None`), or how many of its spans were not taken.
@@ -24,16 +25,22 @@ fn settled(outcome: Outcome) -> Option<u64> {
 /// Reads the answer of OTLP/gRPC that has this body and these trailers.
 #[must_use]
 pub fn grpc(body: &[u8], trailers: HeaderMap) -> Option<u64> {
-    settled(read_grpc(&answer(200, HeaderMap::new(), body, trailers)))
+    settled(read_grpc(&whole(200, HeaderMap::new(), body, trailers)))
 }
 
 /// Reads the answer of OTLP/HTTP that has this status, these headers and this body.
 #[must_use]
 pub fn http(status: u16, headers: HeaderMap, body: &[u8]) -> Option<u64> {
-    settled(read_http(answer(status, headers, body, HeaderMap::new())))
+    let answer = whole(status, headers, body, HeaderMap::new());
+    let now = std::time::UNIX_EPOCH;
+    let [over_protobuf, over_json, over_text] = [Form::Protobuf, Form::Json, Form::Text]
+        .map(|usual| settled(answer::of(&answer, usual, now)));
+    assert_eq!(over_protobuf.is_none(), over_json.is_none(), "it is the status that decides");
+    assert_eq!(over_protobuf.is_none(), over_text.is_none(), "it is the status that decides");
+    over_protobuf
 }
 
-fn answer(status: u16, headers: HeaderMap, body: &[u8], trailers: HeaderMap) -> Answer {
+fn whole(status: u16, headers: HeaderMap, body: &[u8], trailers: HeaderMap) -> Answer {
     let mut response = Response::new(());
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
     *response.headers_mut() = headers;

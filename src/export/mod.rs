@@ -5,6 +5,7 @@
 //! time. No step waits for the one behind it without a bound, and every span that a sink took is
 //! counted in the end as exported or as dropped for a reason, and never as both.
 
+mod answer;
 mod config;
 mod connect;
 mod destination;
@@ -12,19 +13,26 @@ mod encode;
 mod exporter;
 mod filter;
 mod forward;
+mod faults;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod json;
+mod lines;
+mod names;
 mod otlp;
 mod parcel;
 mod pipeline;
 mod sink;
 pub mod spool;
+mod proxies;
+mod request;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod wire;
+mod zipkin;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -36,10 +44,10 @@ pub use config::{
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
 pub use forward::{Forwarder, Full};
-pub use otlp::headers;
 pub use parcel::{Parcel, Signal};
 pub use pipeline::Pipeline;
 pub use sink::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
+pub use request::headers;
 pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
 use destination::{Accounts, Door, Limits, Times};
@@ -63,6 +71,11 @@ pub enum ExportError {
         /// The header's name as it was given.
         name: String,
     },
+    /// A proxy cannot be used. Its URL, which may have a password, is not repeated.
+    Proxy {
+        /// The variable of its name.
+        name: &'static str,
+    },
     /// A certificate or a key cannot be used.
     File {
         /// The file.
@@ -83,6 +96,11 @@ impl fmt::Display for ExportError {
                 f,
                 "the OTLP header `{name}` cannot be sent: use visible ASCII characters in its \
                  name and value"
+            ),
+            Self::Proxy { name } => write!(
+                f,
+                "the URL of the proxy in {name} cannot be used: give one such as \
+                 http://proxy:3128, since others than HTTP proxies are not spoken to"
             ),
             Self::File { path, problem } => write!(
                 f,

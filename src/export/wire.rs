@@ -94,8 +94,16 @@ pub(super) enum Field<'a> {
     Uint(u64),
     /// Bytes, text or a message.
     Bytes(&'a [u8]),
-    /// Four or eight bytes, which no message read here makes use of.
-    Fixed,
+    /// Eight bytes.
+    Fixed64(u64),
+    /// Four bytes.
+    Fixed32(u32),
+}
+
+/// Reads the numbers that stand one after the other, up to one that is cut short.
+pub(super) fn varints(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let mut rest = Fields(bytes);
+    std::iter::from_fn(move || rest.take_varint())
 }
 
 /// Reads the fields of one message in the order they stand in.
@@ -124,7 +132,13 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn field(&self, field: u64) -> Option<Field<'a>> {
+    /// Whether all has been read: after the last field, that what was read is the whole message.
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A field, as it stands last.
+    pub(super) fn field(&self, field: u64) -> Option<Field<'a>> {
         self.clone().filter(|(number, _)| *number == field).map(|(_, value)| value).last()
     }
 
@@ -141,6 +155,12 @@ impl<'a> Fields<'a> {
         None
     }
 
+    fn take_chunk<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (&taken, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(taken)
+    }
+
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -152,11 +172,23 @@ impl<'a> Iterator for Fields<'a> {
     type Item = (u64, Field<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        let before = self.0;
+        let read = self.read();
+        if read.is_none() {
+            // What makes no sense is left, so that it can be told from the end.
+            self.0 = before;
+        }
+        read
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn read(&mut self) -> Option<(u64, Field<'a>)> {
         let key = self.take_varint()?;
         let value = match (key & 0x07) as u8 {
             VARINT => Field::Uint(self.take_varint()?),
-            FIXED64 => self.take(8).map(|_| Field::Fixed)?,
-            FIXED32 => self.take(4).map(|_| Field::Fixed)?,
+            FIXED64 => Field::Fixed64(u64::from_le_bytes(self.take_chunk()?)),
+            FIXED32 => Field::Fixed32(u32::from_le_bytes(self.take_chunk()?)),
             BYTES => {
                 let length = usize::try_from(self.take_varint()?).ok()?;
                 Field::Bytes(self.take(length)?)
@@ -186,9 +218,9 @@ mod tests {
             read,
             [
                 (1, Field::Uint(u64::MAX)),
-                (2, Field::Fixed),
+                (2, Field::Fixed64(7)),
                 (3, Field::Bytes(b"text")),
-                (16, Field::Fixed),
+                (16, Field::Fixed32(9)),
                 (1, Field::Uint(3)),
             ]
         );
@@ -200,7 +232,8 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_of_an_unknown_type_ends_the_reading() {
         for bad in [&[0x0a, 5, b'x'][..], &[0x0b], &[0x08, 0xff], &[0xff; 11], &[0x09, 0]] {
-            assert_eq!(Fields::new(bad).next(), None, "{bad:?}");
+            let mut fields = Fields::new(bad);
+            assert_eq!((fields.next(), fields.is_at_end()), (None, false), "{bad:?}");
         }
     }
 

@@ -10,10 +10,11 @@ use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version};
 use bytes::Bytes;
 
-use super::{
-    Compression, ExportError, Exporter, Otlp, Packed, Parcel, Reply, Sending, Signal, Unfit, code,
-};
-use crate::export::transport::{Answer, SendError, Transport};
+use super::{Compression, ExportError, Exporter, Otlp, Packed, Parcel, Sending, Signal, Unfit};
+use crate::export::answer::{Form, delivered, text, unanswered};
+use crate::export::exporter::Outcome;
+use crate::export::request::{coding, compress, headers};
+use crate::export::transport::{Answer, Transport};
 use crate::export::wire::{Field, Fields};
 
 /// The method that takes a signal.
@@ -32,6 +33,24 @@ const GRPC_MESSAGE: &str = "grpc-message";
 const GRPC_STATUS_DETAILS: &str = "grpc-status-details-bin";
 const RETRY_INFO: &[u8] = b"/google.rpc.RetryInfo";
 
+/// The codes of gRPC that OTLP tells apart.
+mod code {
+    pub(super) const OK: u32 = 0;
+    pub(super) const CANCELLED: u32 = 1;
+    pub(super) const UNKNOWN: u32 = 2;
+    pub(super) const INVALID_ARGUMENT: u32 = 3;
+    pub(super) const DEADLINE_EXCEEDED: u32 = 4;
+    pub(super) const PERMISSION_DENIED: u32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: u32 = 8;
+    pub(super) const ABORTED: u32 = 10;
+    pub(super) const OUT_OF_RANGE: u32 = 11;
+    pub(super) const UNIMPLEMENTED: u32 = 12;
+    pub(super) const INTERNAL: u32 = 13;
+    pub(super) const UNAVAILABLE: u32 = 14;
+    pub(super) const DATA_LOSS: u32 = 15;
+    pub(super) const UNAUTHENTICATED: u32 = 16;
+}
+
 /// The bytes before a message.
 const PREFIX: usize = 5;
 
@@ -47,11 +66,11 @@ pub(super) struct Grpc {
 
 impl Grpc {
     pub(super) fn new(otlp: &Otlp, base: Uri, transport: Transport) -> Result<Self, ExportError> {
-        let mut headers = super::headers(otlp)?;
+        let mut headers = headers(otlp)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(GRPC_TIMEOUT, timeout(otlp.timeout));
-        if let Some(coding) = super::coding(otlp.compression) {
+        if let Some(coding) = coding(otlp.compression) {
             headers.insert(GRPC_ENCODING, HeaderValue::from_static(coding));
         }
         let compression = otlp.compression;
@@ -71,7 +90,7 @@ impl Exporter for Grpc {
     }
 
     fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
-        let message = super::compress(self.compression, &parcel.message);
+        let message = compress(self.compression, &parcel.message);
         let length = u32::try_from(message.len()).expect("a batch is bounded far below 4 GiB");
         let mut framed = Vec::with_capacity(PREFIX + message.len());
         framed.push(u8::from(self.compression != Compression::None));
@@ -88,11 +107,10 @@ impl Exporter for Grpc {
         *request.headers_mut() = self.headers.clone();
         let transport = self.transport.clone();
         Box::pin(async move {
-            super::classify(match transport.send(request).await {
-                Ok(answer) => reply(&answer),
-                Err(SendError::TooLong(_)) => Reply::TooLong,
-                Err(SendError::Failed(reason)) => Reply::None(reason),
-            })
+            match transport.send(request).await {
+                Ok(answer) => outcome(&answer),
+                Err(error) => unanswered(error),
+            }
         })
     }
 
@@ -107,20 +125,65 @@ fn timeout(timeout: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("{milliseconds}m")).expect("digits are a header value")
 }
 
-pub(super) fn reply(answer: &Answer) -> Reply {
+/// What an answer means: the table of the OTLP specification, section "OTLP/gRPC Response".
+pub(in crate::export) fn outcome(answer: &Answer) -> Outcome {
     let header = |name: &str| answer.trailers.get(name).or_else(|| answer.head.headers.get(name));
     let code = header(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
+    let code = code.unwrap_or_else(|| code_of(answer.head.status));
+    if code == code::OK {
+        return delivered(&unframe(&answer.body), Form::Protobuf);
+    }
     let message = header(GRPC_MESSAGE)
         .map(|message| percent_encoding::percent_decode(message.as_bytes()).collect::<Vec<u8>>());
-    Reply::Grpc {
-        code: code.unwrap_or_else(|| code_of(answer.head.status)),
-        retry_delay: header(GRPC_STATUS_DETAILS)
-            .and_then(|details| retry_delay(details.as_bytes())),
-        message: match message {
-            Some(message) => super::text(&message),
-            None => format!("HTTP status {}", answer.head.status.as_u16()),
-        },
-        response: unframe(&answer.body),
+    let message = match message {
+        Some(message) => text(&message),
+        None => format!("HTTP status {}", answer.head.status.as_u16()),
+    };
+    let retry_delay =
+        header(GRPC_STATUS_DETAILS).and_then(|details| retry_delay(details.as_bytes()));
+    let reason = format!("gRPC status {code}: {message}{}", advice(code, answer));
+    match code {
+        _ if is_retryable(code, retry_delay) => Outcome::Retry { after: retry_delay, reason },
+        code::RESOURCE_EXHAUSTED if is_about_size(&reason) => Outcome::TooLarge { reason },
+        code::INVALID_ARGUMENT => Outcome::Malformed { reason },
+        _ => Outcome::Refused { reason },
+    }
+}
+
+/// What to do about it, where that is known.
+fn advice(code: u32, answer: &Answer) -> &'static str {
+    match code {
+        code::UNAUTHENTICATED => {
+            ": the server wants to know who sends, set its token among the headers"
+        }
+        code::PERMISSION_DENIED => {
+            ": the server does not allow it, check the token among the headers and what it is for"
+        }
+        code::UNIMPLEMENTED => ": the server takes no telemetry, check host and port",
+        _ if answer.head.status.is_redirection() => {
+            ": redirects are not followed, set the endpoint to where this one leads"
+        }
+        _ => "",
+    }
+}
+
+/// Whether it is the size of the message that a server has no resources for. There is no code for
+/// that alone; this is how the servers of Go, Java, Python and Rust put it.
+fn is_about_size(reason: &str) -> bool {
+    let reason = reason.to_ascii_lowercase();
+    ["larger than", "exceeds maximum size", "too large"].iter().any(|says| reason.contains(says))
+}
+
+const fn is_retryable(code: u32, retry_delay: Option<Duration>) -> bool {
+    match code {
+        code::CANCELLED
+        | code::DEADLINE_EXCEEDED
+        | code::ABORTED
+        | code::OUT_OF_RANGE
+        | code::UNAVAILABLE
+        | code::DATA_LOSS => true,
+        code::RESOURCE_EXHAUSTED => retry_delay.is_some(),
+        _ => false,
     }
 }
 
@@ -188,7 +251,6 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Outcome;
     use super::*;
     use crate::export::wire;
     use proptest::prelude::*;
@@ -238,10 +300,6 @@ mod tests {
         Answer { head, body: Bytes::new(), trailers: map(trailers) }
     }
 
-    fn outcome(answer: &Answer) -> Outcome {
-        super::super::classify(reply(answer))
-    }
-
     #[test]
     fn the_status_is_read_from_the_trailers_or_from_the_head() {
         let ok = answer(200, &[], &[("grpc-status", "0")]);
@@ -257,6 +315,48 @@ mod tests {
             let is_retry = matches!(outcome(&answer(status, &[], &[])), Outcome::Retry { .. });
             assert_eq!(is_retry, is_retried, "{status}");
         }
+    }
+
+    #[test]
+    fn only_the_named_codes_are_tried_again() {
+        let is_retry = |code: u32, details: &str| {
+            let (code, name) = (code.to_string(), "grpc-status-details-bin");
+            let trailers = [("grpc-status", code.as_str()), (name, details)];
+            matches!(outcome(&answer(200, &[], &trailers)), Outcome::Retry { .. })
+        };
+        let retried: Vec<u32> = (1..20).filter(|code| is_retry(*code, "")).collect();
+        assert_eq!(retried, [1, 4, 10, 11, 14, 15]);
+        let delay = details("type.googleapis.com/google.rpc.RetryInfo", 1, 0);
+        let retried: Vec<u32> = (1..20).filter(|code| is_retry(*code, &delay)).collect();
+        assert_eq!(retried, [1, 4, 8, 10, 11, 14, 15]);
+    }
+
+    #[test]
+    fn what_is_too_large_may_pass_in_parts() {
+        for (message, may_pass) in [
+            ("grpc: received message larger than max (5000000 vs. 4194304)", true),
+            ("gRPC message exceeds maximum size 4194304: 5000000", true),
+            ("quota of spans used up", false),
+        ] {
+            let trailers = [("grpc-status", "8"), ("grpc-message", message)];
+            let outcome = outcome(&answer(200, &[], &trailers));
+            assert_eq!(matches!(outcome, Outcome::TooLarge { .. }), may_pass, "{message}");
+        }
+    }
+
+    #[test]
+    fn common_mistakes_are_told_with_what_to_do() {
+        for (code, says) in [("16", "token"), ("7", "allow"), ("12", "port")] {
+            let Outcome::Refused { reason } = outcome(&answer(200, &[], &[("grpc-status", code)]))
+            else {
+                panic!("refused")
+            };
+            assert!(reason.contains(says), "{reason}");
+        }
+        let Outcome::Refused { reason } = outcome(&answer(302, &[], &[])) else {
+            panic!("refused")
+        };
+        assert!(reason.contains("redirects"), "{reason}");
     }
 
     #[test]

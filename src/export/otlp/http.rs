@@ -1,12 +1,13 @@
-//! OTLP/HTTP with protobuf bodies.
-
-use std::time::Duration;
+//! OTLP/HTTP with bodies in protobuf or JSON.
 
 use super::{
-    Compression, ExportError, Exporter, Otlp, Packed, Parcel, Reply, Sending, Signal, Unfit,
+    Compression, ExportError, Exporter, Otlp, Packed, Parcel, Protocol, Sending, Signal, Unfit,
 };
-use crate::export::transport::{Answer, SendError, Transport, uri};
-use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use crate::export::answer::{self, Form};
+use crate::export::json;
+use crate::export::request::{coding, compress, headers};
+use crate::export::transport::{Transport, uri};
+use ::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use ::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
 /// The paths of the signals beside traces, below the common URL.
@@ -21,15 +22,18 @@ pub(super) struct Http {
     metrics: Uri,
     logs: Uri,
     headers: HeaderMap,
+    form: Form,
     compression: Compression,
     transport: Transport,
 }
 
 impl Http {
     pub(super) fn new(otlp: &Otlp, traces: Uri, transport: Transport) -> Result<Self, ExportError> {
-        let mut headers = super::headers(otlp)?;
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        if let Some(coding) = super::coding(otlp.compression) {
+        let mut headers = headers(otlp)?;
+        let is_json = otlp.protocol == Protocol::HttpJson;
+        let kind = if is_json { "application/json" } else { "application/x-protobuf" };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if let Some(coding) = coding(otlp.compression) {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let base = otlp.base_url.trim_end_matches('/');
@@ -39,6 +43,7 @@ impl Http {
             metrics: uri(&format!("{base}{METRICS_PATH}"))?,
             logs: uri(&format!("{base}{LOGS_PATH}"))?,
             headers,
+            form: if is_json { Form::Json } else { Form::Protobuf },
             compression: otlp.compression,
             transport,
         })
@@ -59,7 +64,10 @@ impl Exporter for Http {
     }
 
     fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
-        let body = super::compress(self.compression, &parcel.message);
+        let body = match self.form {
+            Form::Json => compress(self.compression, &json::of(parcel)?.into()),
+            _ => compress(self.compression, &parcel.message),
+        };
         Ok(Packed { signal: parcel.signal, body })
     }
 
@@ -68,48 +76,11 @@ impl Exporter for Http {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(packed.signal).clone();
         *request.headers_mut() = self.headers.clone();
-        let transport = self.transport.clone();
-        Box::pin(async move {
-            super::classify(match transport.send(request).await {
-                Ok(answer) => reply(answer),
-                Err(SendError::TooLong(_)) => Reply::TooLong,
-                Err(SendError::Failed(reason)) => Reply::None(reason),
-            })
-        })
+        let (transport, form) = (self.transport.clone(), self.form);
+        Box::pin(async move { answer::outcome(transport.send(request).await, form) })
     }
 
     fn url(&self) -> &str {
         &self.url
-    }
-}
-
-pub(super) fn reply(Answer { head, body, .. }: Answer) -> Reply {
-    let after = retry_after(&head.headers);
-    Reply::Http { status: head.status.as_u16(), after, body }
-}
-
-/// The header in its form of seconds. The other form, a date, needs a clock that agrees with the
-/// destination's; our own waits do as well.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_read_in_seconds() {
-        for (value, wait) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("-1", None),
-            ("Wed, 21 Oct 2026 07:28:00 GMT", None),
-        ] {
-            let headers = [(RETRY_AFTER, HeaderValue::from_static(value))].into_iter().collect();
-            assert_eq!(retry_after(&headers), wait.map(Duration::from_secs), "{value}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new()), None);
     }
 }

@@ -3,13 +3,17 @@
 //! One request, one answer, read to its end: a bounded body and its trailers, within a bounded
 //! time. What the answer means is decided elsewhere. TLS is set up only where the URL asks for
 //! it, because reading the system's certificates takes longer than the rest of the start.
+//!
+//! Where a name does not lead to where its connections go any more, all connections are given up:
+//! the next request goes to a new one, and those before end as they would have.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
 use http::{HeaderMap, Request, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -24,7 +28,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::connect::Connector;
-use super::{ExportError, Otlp, Protocol};
+use super::{ExportError, Otlp, Protocol, faults};
 use crate::net::own::OwnSockets;
 
 /// The longest body that a collector's answer may have, in bytes.
@@ -120,30 +124,35 @@ impl Transport {
         bounds: Bounds,
         own: &OwnSockets,
     ) -> Result<Self, ExportError> {
-        let tcp = Connector::new(own.clone(), bounds.connect);
+        let tcp = Connector::new(own.clone(), bounds.connect).through(&otlp.proxy)?;
+        Self::by(otlp, uri, bounds, tcp)
+    }
+
+    fn by(otlp: &Otlp, uri: &Uri, bounds: Bounds, tcp: Connector) -> Result<Self, ExportError> {
+        let tcp = if otlp.protocol == Protocol::Grpc { tcp } else { tcp.forwarded() };
+        let plain = tcp.clone();
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            Ok(Self::over(tls_connector(otlp, tcp)?, otlp, bounds.answer))
+            Ok(Self::over(tls_connector(otlp, tcp)?, plain, otlp, bounds.answer))
         } else {
-            Ok(Self::over(tcp, otlp, bounds.answer))
+            Ok(Self::over(tcp, plain, otlp, bounds.answer))
         }
     }
 
-    fn over<C>(connector: C, otlp: &Otlp, longest: usize) -> Self
+    fn over<C>(connector: C, tcp: Connector, otlp: &Otlp, longest: usize) -> Self
     where
         C: Connect + Clone + Send + Sync + 'static,
     {
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http2_only(otlp.protocol == Protocol::Grpc)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_EVERY)
-            .build(connector);
+        let is_http2 = otlp.protocol == Protocol::Grpc;
+        let clients = Arc::new(Clients {
+            current: Mutex::new(client(connector.clone(), is_http2)),
+            connector,
+            tcp,
+            is_http2,
+        });
         // The limit is around the whole exchange, because an answer can also stop half way.
         let service = ServiceBuilder::new()
             .timeout(otlp.timeout)
-            .service_fn(move |request| exchange(client.clone(), request, longest));
+            .service_fn(move |request| exchange(Arc::clone(&clients), request, longest));
         Self { service: BoxCloneSyncService::new(service), longest }
     }
 
@@ -156,32 +165,74 @@ impl Transport {
             if error.is::<LengthLimitError>() {
                 SendError::TooLong(self.longest)
             } else {
-                SendError::Failed(chain(&*error))
+                SendError::Failed(faults::words(&*error))
             }
         })
     }
 }
 
+/// The client whose connections go where the names lead now.
+struct Clients<C> {
+    current: Mutex<Client<C, Full<Bytes>>>,
+    connector: C,
+    tcp: Connector,
+    is_http2: bool,
+}
+
+impl<C> Clients<C>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    fn current(&self) -> Client<C, Full<Bytes>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks up the names that it is time for; no request waits for that.
+    fn follow_names(self: &Arc<Self>) {
+        for name in self.tcp.names.due() {
+            let clients = Arc::clone(self);
+            tokio::spawn(async move {
+                if clients.tcp.names.has_moved(&name).await {
+                    let renewed = client(clients.connector.clone(), clients.is_http2);
+                    *clients.current.lock().unwrap_or_else(PoisonError::into_inner) = renewed;
+                }
+            });
+        }
+    }
+}
+
+fn client<C>(connector: C, is_http2: bool) -> Client<C, Full<Bytes>>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .http2_only(is_http2)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_EVERY)
+        .build(connector)
+}
+
 async fn exchange<C>(
-    client: Client<C, Full<Bytes>>,
-    request: Request<Bytes>,
+    clients: Arc<Clients<C>>,
+    mut request: Request<Bytes>,
     longest: usize,
 ) -> Result<Answer, BoxError>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let response = client.request(request.map(Full::new)).await?;
+    clients.follow_names();
+    if let Some(authorization) = clients.tcp.authorization(request.uri()).cloned() {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, authorization);
+    }
+    let response = clients.current().request(request.map(Full::new)).await?;
     let (head, body) = response.into_parts();
     #[expect(clippy::disallowed_methods, reason = "the body is limited")]
     let body = Limited::new(body, longest).collect().await?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     Ok(Answer { head, body: body.to_bytes(), trailers })
-}
-
-/// An error with its causes, which is where the useful words are.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads the URL of a destination.
@@ -252,38 +303,4 @@ fn unreadable(path: &Path, problem: &dyn fmt::Display) -> ExportError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_http_and_https_urls_with_a_host_are_taken() {
-        for good in ["http://localhost:4318/v1/traces", "https://c", "http://[::1]:4317"] {
-            assert!(uri(good).is_ok(), "{good}");
-        }
-        for bad in ["", "localhost:4317", "ftp://c/", "/v1/traces", "http://", "http://a b"] {
-            assert!(uri(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn https_works_with_the_certificates_of_the_system() {
-        let (own, uri) = (OwnSockets::default(), Uri::from_static("https://collector:4317"));
-        for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
-            assert!(Transport::new(&Otlp { protocol, ..Otlp::default() }, &uri, &own).is_ok());
-        }
-        assert!(!roots(None).expect("there are always roots").is_empty());
-    }
-
-    #[test]
-    fn a_certificate_that_cannot_be_read_is_named() {
-        let missing = PathBuf::from("/nonexistent/ca.pem");
-        let otlp = Otlp { certificate: Some(missing), ..Otlp::default() };
-        let new = |url| Transport::new(&otlp, &Uri::from_static(url), &OwnSockets::default());
-        let error = new("https://c").expect_err("no file");
-        assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
-        assert!(new("http://c").is_ok(), "not needed here");
-
-        let empty = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
-        assert!(matches!(roots(Some(&empty)), Err(ExportError::File { .. })));
-    }
-}
+mod tests;
