@@ -24,6 +24,7 @@ use crate::net::{self, Taking, clock::Clock};
 use crate::proxy::InboundMode;
 use crate::proxy::inflight::InFlight;
 use crate::proxy::worker::{self, Parts};
+use crate::reach::Reach;
 use crate::receive::{self, ReceiveError, Receivers};
 
 /// How long the workers may take to end once they are forced to.
@@ -46,6 +47,7 @@ pub struct Bound {
     pipeline: Option<Pipeline>,
     /// Where the application's own telemetry is received; it goes the pipeline's way.
     receivers: Receivers,
+    reach: Reach,
     own_sockets: OwnSockets,
 }
 
@@ -165,6 +167,7 @@ impl Bound {
 
         let registry = Arc::<Registry>::default();
         let own_sockets = OwnSockets::default();
+        let reach = Reach::default();
         let workers = config.proxy.workers.max(1);
         let (sinks, pipeline) = match &config.export {
             Some(export) => {
@@ -188,6 +191,7 @@ impl Bound {
             ledgers,
             pipeline,
             receivers,
+            reach,
             own_sockets,
         })
     }
@@ -245,7 +249,7 @@ impl Bound {
             tokio::spawn(pipeline.run(flushing, flush_timeout))
         });
         let effective = self.config.effective.to_string();
-        let state = Arc::new(State::new(self.registry, effective, self.doctor));
+        let state = Arc::new(State::new(self.registry, effective, self.doctor, self.reach));
         let listeners = [(Some(self.admin), Surface::All), (self.metrics, Surface::Probes)];
         for (listener, surface) in listeners {
             if let Some(listener) = listener {

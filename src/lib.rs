@@ -16,7 +16,7 @@
 //!                                       tells of itself
 //!   export   analysis   doctor       2  from spans to a collector; what traces tell; what is wrong
 //!            intake                     with their context; OTLP that comes
-//!     trace     net     metrics      1  contexts and spans; sockets; counters
+//!  trace  net  metrics  reach        1  contexts and spans; sockets; counters; what arrives
 //!     direction    drain    cidr     0  which way a request goes; how everything stops; networks;
 //!             otlp                      the words of OTLP
 //! ```
@@ -41,6 +41,7 @@ pub mod metrics;
 pub mod net;
 pub mod otlp;
 pub mod proxy;
+pub mod reach;
 pub mod receive;
 pub mod redirect;
 pub mod telemetry;

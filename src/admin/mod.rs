@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 use crate::doctor::Doctor;
 use crate::metrics::Registry;
 use crate::net::accept::accept;
+use crate::reach::Reach;
 
 /// Connections that one admin listener serves at a time; others wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -56,14 +58,21 @@ pub struct State {
     pub effective: String,
     /// What is known of trace context.
     pub doctor: Doctor,
+    /// How the destinations are reached.
+    pub reach: Reach,
     is_ready: AtomicBool,
 }
 
 impl State {
     /// What is shown of a program that is not ready yet.
     #[must_use]
-    pub const fn new(registry: Arc<Registry>, effective: String, doctor: Doctor) -> Self {
-        Self { registry, effective, doctor, is_ready: AtomicBool::new(false) }
+    pub const fn new(
+        registry: Arc<Registry>,
+        effective: String,
+        doctor: Doctor,
+        reach: Reach,
+    ) -> Self {
+        Self { registry, effective, doctor, reach, is_ready: AtomicBool::new(false) }
     }
 
     /// Says whether traffic may be sent.
@@ -77,8 +86,7 @@ impl State {
         }
         match request.uri().path() {
             "/live" => text(StatusCode::OK, "live\n"),
-            "/ready" if self.is_ready.load(Ordering::Relaxed) => text(StatusCode::OK, "ready\n"),
-            "/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "starting or stopping\n"),
+            "/ready" => self.ready(request, surface),
             "/metrics" => {
                 let mut response = text(StatusCode::OK, self.registry.render());
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -95,15 +103,44 @@ impl State {
         }
     }
 
+    /// Whether traffic may be sent, and with `?verbose` or as JSON how the destinations are
+    /// reached, which readiness does not depend on.
+    fn ready<B>(&self, request: &Request<B>, surface: Surface) -> Response<Full<Bytes>> {
+        let is_ready = self.is_ready.load(Ordering::Relaxed);
+        let (status, word) = match is_ready {
+            true => (StatusCode::OK, "ready"),
+            false => (StatusCode::SERVICE_UNAVAILABLE, "starting or stopping"),
+        };
+        let is_verbose = request.uri().query() == Some("verbose");
+        let all = match surface {
+            Surface::All => self.reach.all(),
+            Surface::Probes => Vec::new(),
+        };
+        if wants_json(request) {
+            let destinations: Vec<_> = all
+                .iter()
+                .map(|standing| {
+                    json!({
+                        "name": standing.destination,
+                        "state": standing.state.as_str(),
+                        "since": humantime::format_rfc3339_seconds(standing.since).to_string(),
+                        "reason": standing.reason,
+                    })
+                })
+                .collect();
+            let report = json!({ "ready": is_ready, "destinations": destinations });
+            return json_text(status, &report);
+        }
+        let lines = all.iter().filter(|_| is_verbose).map(|standing| format!("{standing}\n"));
+        text(status, format!("{word}\n{}", lines.collect::<String>()))
+    }
+
     fn context(&self, is_json: bool) -> Response<Full<Bytes>> {
         let report = self.doctor.report();
         if !is_json {
             return text(StatusCode::OK, report.to_string());
         }
-        let mut response = text(StatusCode::OK, format!("{:#}\n", report.to_json()));
-        let format = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, format);
-        response
+        json_text(StatusCode::OK, &report.to_json())
     }
 }
 
@@ -145,6 +182,13 @@ async fn answer(
     }
 }
 
+fn json_text(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
+    let mut response = text(status, format!("{value:#}\n"));
+    let format = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, format);
+    response
+}
+
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -156,11 +200,12 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt as _;
 
     fn state() -> State {
         let registry = Arc::default();
         let (doctor, _ledgers) = Doctor::with_ledgers(1, &registry, &[]);
-        State::new(registry, String::new(), doctor)
+        State::new(registry, String::new(), doctor, Reach::default())
     }
 
     fn status(state: &State, surface: Surface, method: &Method, path: &str) -> u16 {
@@ -177,6 +222,38 @@ mod tests {
         state.set_ready(false);
         assert_eq!(status(&state, Surface::All, &Method::GET, "/ready"), 503);
         assert_eq!(status(&state, Surface::All, &Method::GET, "/live"), 200);
+    }
+
+    async fn body(state: &State, surface: Surface, path: &str) -> String {
+        let request = Request::builder().uri(path).body(()).unwrap();
+        let body = state.answer(surface, &request).into_body().collect().await.unwrap();
+        String::from_utf8(body.to_bytes().to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn readiness_tells_how_destinations_are_reached_and_does_not_depend_on_it() {
+        use crate::reach::State as Reached;
+        let state = state();
+        state.set_ready(true);
+        state.reach.told("otlp", Reached::Unreachable, "connection refused");
+        state.reach.told("archive", Reached::Unknown, "");
+        assert_eq!(status(&state, Surface::All, &Method::GET, "/ready?verbose"), 200);
+        assert_eq!(body(&state, Surface::All, "/ready").await, "ready\n");
+        let text = body(&state, Surface::All, "/ready?verbose").await;
+        let [ready, otlp, archive] = &text.lines().collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        assert_eq!((*ready, *archive), ("ready", "archive: unknown"));
+        assert!(otlp.starts_with("otlp: unreachable since 2"), "{otlp}");
+        assert!(otlp.ends_with("Z, connection refused"), "{otlp}");
+        let json = body(&state, Surface::All, "/ready?format=json").await;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["ready"], true);
+        assert_eq!(json["destinations"][0]["state"], "unreachable");
+        // Outside the pod nobody learns where spans go.
+        assert_eq!(body(&state, Surface::Probes, "/ready?verbose").await, "ready\n");
+        let json = body(&state, Surface::Probes, "/ready?format=json").await;
+        assert!(!json.contains("connection refused"), "{json}");
     }
 
     #[test]

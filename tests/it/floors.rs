@@ -6,7 +6,7 @@ use crate::support::sources::{Source, sources};
 /// know each other.
 const FLOORS: [&[&str]; 8] = [
     &["cidr", "direction", "drain", "otlp"],
-    &["trace", "net", "metrics"],
+    &["trace", "net", "metrics", "reach"],
     &["export", "analysis", "doctor", "intake"],
     &["telemetry", "proxy", "redirect", "admin", "view", "explore", "receive"],
     &["config"],
