@@ -42,7 +42,7 @@ const LENGTH: u64 = 1_000_000;
 /// Spans in a batch, on both sides.
 const BATCH: usize = 512;
 /// How long a batch is gathered, on both sides.
-const DELAY: Duration = Duration::from_secs(1);
+const DELAY: Duration = Duration::from_millis(100);
 /// The spans of a run; of one that is only to see that it works.
 const SPANS: u64 = 200_000;
 const FEW: u64 = 1_024;
@@ -77,7 +77,12 @@ fn start(side: &str, way: Way, to: SocketAddr) -> Box<dyn Side> {
 fn main() {
     receiver::play();
     let is_long = std::env::args().any(|word| word == "--bench");
-    let mut criterion = Criterion::default().configure_from_args();
+    // A span is sent in many times the time in which it is made, so few of them are measured.
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args();
     for side in SIDES {
         make(&mut criterion, side);
     }
