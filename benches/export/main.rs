@@ -162,7 +162,7 @@ fn measure(side: &str, way: Way, spans: u64) -> Cost {
     (0..before).for_each(|at| sender.span(at));
     sender.drain(before);
     let process = clock(ClockId::ProcessCPUTime);
-    let (mut made, mut allocated) = (Duration::ZERO, 0);
+    let (mut made, mut allocated) = (0.0, 0);
     let mut left = spans;
     while left > 0 {
         let burst = left.min(BATCH as u64);
@@ -171,20 +171,21 @@ fn measure(side: &str, way: Way, spans: u64) -> Cost {
         allocated += allocations::count() - counted;
         made += clock(ClockId::ThreadCPUTime) - begun;
         left -= burst;
-        std::thread::sleep(PAUSE);
+        std::thread::park_timeout(PAUSE);
     }
     sender.drain(before + spans);
     let processor = clock(ClockId::ProcessCPUTime) - process;
     sender.end();
     assert_eq!(receiver.spans(), before + spans, "{side} by {way:?} lost spans");
-    let each = |time: Duration| time.as_secs_f64() * 1e9 / spans as f64;
     Cost {
-        made: each(made),
+        made: made / spans as f64,
         allocations: allocated as f64 / spans as f64,
-        processor: each(processor),
+        processor: processor / spans as f64,
     }
 }
 
-fn clock(id: ClockId) -> Duration {
-    clock_gettime(id).try_into().expect("processor time is never negative")
+/// Processor time so far, in nanoseconds.
+fn clock(id: ClockId) -> f64 {
+    let time = clock_gettime(id);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }

@@ -104,6 +104,7 @@ async fn serve(listener: tokio::net::TcpListener, count: Arc<AtomicU64>) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the only client is the benchmark")]
 async fn answer(
     request: Request<Incoming>,
     count: Arc<AtomicU64>,
