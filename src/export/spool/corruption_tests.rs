@@ -191,7 +191,10 @@ fn a_segment_of_another_version_is_left_alone_and_its_number_is_not_used_again()
     later.extend([9; 50]);
     machine.put(&segment(7), later.clone());
     let (mut spool, found) = machine.open(&config(), 0).expect("the folder can be used");
-    assert_eq!(found.left_alone, [("00000000000000000007.spool".to_owned(), LeftAlone::OtherVersion)]);
+    assert_eq!(
+        found.left_alone,
+        [("00000000000000000007.spool".to_owned(), LeftAlone::OtherVersion)]
+    );
     assert_eq!(ids(&mut spool, 0), [0, 1, 2, 3]);
     spool.append(&parcel(4, MESSAGE), 0).expect("the disk works");
     assert_eq!(machine.content(&segment(7)), later);
@@ -273,7 +276,11 @@ fn notes_that_are_damaged_settle_nothing() {
         drop(spool);
         machine.damage(&notes(1), |bytes| bytes[at] ^= 1);
         let again = at / 12;
-        assert_eq!(recovered(&machine).1, [again as u64, 2, 3], "the one of byte {at} is sent twice");
+        assert_eq!(
+            recovered(&machine).1,
+            [again as u64, 2, 3],
+            "the one of byte {at} is sent twice"
+        );
     }
 }
 

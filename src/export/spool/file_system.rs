@@ -95,7 +95,8 @@ impl FileSystem for Disk {
         let mut listed = Vec::new();
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
-            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string())
+            if let (true, Ok(name)) =
+                (entry.file_type()?.is_file(), entry.file_name().into_string())
             {
                 listed.push(Listed { name, bytes: entry.metadata()?.len() });
             }

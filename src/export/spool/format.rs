@@ -13,7 +13,8 @@ pub(super) const VERSION: u32 = 1;
 /// Length of a segment's header.
 pub(super) const HEADER_BYTES: usize = 28;
 /// Length of a record's head.
-pub(super) const HEAD_BYTES: usize = 32;
+pub(super) const HEAD_BYTES: usize = HEAD_LENGTH as usize;
+const HEAD_LENGTH: u32 = 32;
 /// Length of a note.
 pub(super) const NOTE_BYTES: usize = 12;
 /// The longest message of a record, in bytes.
@@ -103,9 +104,8 @@ pub(super) fn read_header(segment: &[u8], number: u64) -> Header {
     if segment.len() < HEADER_BYTES || is_begun {
         return Header::Missing;
     }
-    let own = u64_at(segment, 16).filter(|own| {
-        u32_at(segment, 24) == Some(checksum(&[&own.to_le_bytes()]))
-    });
+    let own = u64_at(segment, 16)
+        .filter(|own| u32_at(segment, 24) == Some(checksum(&[&own.to_le_bytes()])));
     match own {
         Some(own) if own != number => Header::OtherNumber,
         Some(_) if is_marked => Header::Right,
@@ -167,6 +167,11 @@ impl Head {
     /// Whether this is the message that was written.
     pub(super) fn is_of(&self, message: &[u8]) -> bool {
         message.len() == self.message_length() && checksum(&[message]) == self.message_check
+    }
+
+    /// Length of head and message.
+    pub(super) const fn record_length(&self) -> u32 {
+        self.length + HEAD_LENGTH
     }
 
     /// Length of the message.

@@ -3,7 +3,7 @@
 //! Commands are done one after the other; a bounded number of them wait. What is shown beside them,
 //! by [`Keeper::counts`] and [`Keeper::given_up`], is right before the answer of a command arrives.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -58,10 +58,7 @@ impl Keeper {
     ///
     /// # Errors
     /// When another process has it, or the folder cannot be used.
-    pub async fn open(
-        config: &Config,
-        destination: &str,
-    ) -> Result<(Self, Recovered), SpoolError> {
+    pub async fn open(config: &Config, destination: &str) -> Result<(Self, Recovered), SpoolError> {
         Self::open_on(Box::new(Disk), config, destination).await
     }
 
@@ -267,7 +264,7 @@ impl Thread {
 }
 
 /// One line on what was found, if there was anything, and one more if there was what should not be.
-fn tell(directory: &PathBuf, recovered: &Recovered) {
+fn tell(directory: &Path, recovered: &Recovered) {
     let Recovered { items, records, segments, .. } = recovered;
     let directory = directory.display();
     if *records > 0 {
@@ -278,7 +275,8 @@ fn tell(directory: &PathBuf, recovered: &Recovered) {
     }
     if !recovered.is_clean() {
         let first = recovered.left_alone.first();
-        let first = first.map_or_else(String::new, |(name, why)| format!("{name}: {}", why.as_str()));
+        let first =
+            first.map_or_else(String::new, |(name, why)| format!("{name}: {}", why.as_str()));
         tracing::warn!(
             %directory, damaged_bytes = recovered.damaged_bytes, torn_bytes = recovered.torn_bytes,
             damaged_items = recovered.damaged.total(), left_alone = recovered.left_alone.len(),
@@ -293,4 +291,92 @@ fn millis(clock: &Clock) -> u64 {
 
 fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
     shown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::testing::{Call, Machine, config, parcel};
+    use super::*;
+
+    /// A folder of this test's own, on the real disk.
+    fn folder(name: &str) -> Config {
+        let name = format!("spandrel-spool-{name}-{}", std::process::id());
+        Config::new(std::env::temp_dir().join(name))
+    }
+
+    #[tokio::test]
+    async fn on_a_real_disk_it_takes_gives_and_finds_again() {
+        let config = folder("keeper");
+        let (keeper, recovered) = Keeper::open(&config, "otlp").await.expect("a folder");
+        assert_eq!(recovered, Recovered::default());
+        for id in 0..5 {
+            let kept = keeper.append(parcel(id, 200)).await.expect("the disk works");
+            assert!(kept.given_up.is_empty());
+        }
+        let first = keeper.oldest().await.expect("the disk works").expect("one waits");
+        assert_eq!(first.parcel, parcel(0, 200));
+        keeper.acknowledge(first.ticket).await.expect("it runs");
+        let second = keeper.oldest().await.expect("the disk works").expect("one waits");
+        keeper.release(second.ticket).await.expect("it runs");
+        let locked = Keeper::open(&config, "otlp").await.expect_err("it is in use");
+        assert!(matches!(locked, SpoolError::Locked { .. }));
+        let held = keeper.counts();
+        keeper.close().await.expect("the disk works");
+
+        let (keeper, recovered) = Keeper::open(&config, "otlp").await.expect("it was let go of");
+        assert_eq!((recovered.items, recovered.records), (held, 4));
+        for id in 1..5 {
+            let stored = keeper.oldest().await.expect("the disk works").expect("one waits");
+            assert_eq!(stored.parcel, parcel(id, 200));
+            keeper.acknowledge(stored.ticket).await.expect("it runs");
+        }
+        assert_eq!((keeper.counts(), keeper.oldest().await.ok()), (Items::default(), Some(None)));
+        keeper.close().await.expect("the disk works");
+        std::fs::remove_dir_all(&config.directory).expect("the folder is ours");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_handed_out() {
+        let machine = Machine::new(1);
+        let (keeper, _) =
+            Keeper::open_on(Box::new(machine), &config(), "otlp").await.expect("it works");
+        keeper.append(parcel(0, 50)).await.expect("the disk works");
+        let (answer, nobody) = oneshot::channel();
+        drop(nobody);
+        let place = Arc::clone(&keeper.room).acquire_owned().await.expect("there is room");
+        keeper.commands.send((Command::Oldest(answer), place)).expect("it runs");
+        let stored = keeper.oldest().await.expect("the disk works").expect("it still waits");
+        assert_eq!(stored.parcel, parcel(0, 50));
+    }
+
+    #[tokio::test]
+    async fn losses_are_told_once_and_counted_until_then() {
+        let machine = Machine::new(1);
+        let (keeper, _) =
+            Keeper::open_on(Box::new(machine.clone()), &config(), "otlp").await.expect("it works");
+        let (mut put_in, mut given_up) = (0, 0);
+        for id in 0..100 {
+            put_in += parcel(id, 300).items as u64;
+            let kept = keeper.append(parcel(id, 300)).await.expect("the disk works");
+            given_up += kept.given_up.full.total();
+            assert_eq!(keeper.counts().total() + given_up, put_in);
+        }
+        assert!(given_up > 0 && keeper.given_up().is_empty());
+        machine.break_down(Call::Create);
+        machine.break_down(Call::Append);
+        keeper.append(parcel(100, 300)).await.expect_err("the disk fails");
+        let before = keeper.counts().total();
+        let told = keeper.given_up().full.total();
+        assert_eq!(keeper.counts().total(), before - told);
+        assert_eq!(keeper.counts().total() + given_up + told, put_in);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
+        let config = Config::new(PathBuf::from("/dev/null/spool"));
+        let error = Keeper::open(&config, "otlp").await.expect_err("it is no folder");
+        assert!(error.to_string().contains("/dev/null/spool/otlp"), "{error}");
+    }
 }

@@ -8,21 +8,24 @@
 //! of its own for those who must not block. When to append, and how fast what waits is sent again,
 //! is up to the caller.
 
+#[cfg(test)]
+mod corruption_tests;
 mod error;
 mod file_system;
+mod filling;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod items;
 mod keeper;
 mod lock;
+#[cfg(test)]
+mod model_tests;
 mod recovery;
 mod segment;
 mod store;
 #[cfg(test)]
-mod corruption_tests;
-#[cfg(test)]
-mod model_tests;
+mod store_tests;
 #[cfg(test)]
 mod testing;
 mod writer;

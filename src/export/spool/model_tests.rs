@@ -103,7 +103,17 @@ impl Run {
         config.sync = std::time::Duration::from_millis(sync);
         let spool = Some(machine.open(&config, 0).expect("an empty folder").0);
         let (records, refused) = (Vec::new(), BTreeSet::new());
-        Self { machine, config, spool, records, refused, next: 0, now: 0, failed_syncs: 0, was_cut: false }
+        Self {
+            machine,
+            config,
+            spool,
+            records,
+            refused,
+            next: 0,
+            now: 0,
+            failed_syncs: 0,
+            was_cut: false,
+        }
     }
 
     fn spool(&mut self) -> &mut Spool {
@@ -215,7 +225,7 @@ impl Run {
     }
 
     /// One of those that are out, whichever.
-    fn out(&mut self, which: Index) -> Option<(usize, Ticket)> {
+    fn out(&self, which: Index) -> Option<(usize, Ticket)> {
         let out = self.records.iter().enumerate().filter_map(|(at, record)| match record.state {
             State::Out(ticket) => Some((at, ticket)),
             _ => None,

@@ -9,7 +9,9 @@ use std::path::Path;
 
 use super::error::SpoolError;
 use super::file_system::{FileSystem, Listed};
-use super::format::{HEAD_BYTES, HEADER_BYTES, Header, Note, Piece, Pieces, read_header, read_notes};
+use super::format::{
+    HEAD_BYTES, HEADER_BYTES, Header, Note, Piece, Pieces, read_header, read_notes,
+};
 use super::segment::{self, Entry, Segment, State};
 use super::{Items, MAX_MESSAGE, SEGMENT_BYTES};
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::parcel::Signal;
-use super::format::{HEAD_BYTES, Head, Note};
+use super::format::{Head, Note};
 
 /// The path of the segment of this number.
 pub(super) fn path(directory: &Path, number: u64) -> PathBuf {
@@ -57,7 +57,7 @@ impl Entry {
         Self {
             written_at: head.written_at,
             offset,
-            bytes: head.length + HEAD_BYTES as u32,
+            bytes: head.record_length(),
             check,
             items: head.items,
             signal: head.signal,

@@ -17,7 +17,7 @@ use super::file_system::{FileSystem, Locked, append_all};
 use super::format::{HEAD_BYTES, HEADER_BYTES, Head, MAX_MESSAGE};
 use super::recovery::{Found, Recovered, recover};
 use super::segment::{self, Entry, Segment, State};
-use super::writer::{Unwritten, Writer};
+use super::writer::Writer;
 use super::{
     BYTES_PER_RECORD, Config, FEWEST_SEGMENTS, GivenUp, Items, SEGMENT_BYTES, Stored, Ticket,
 };
@@ -25,52 +25,52 @@ use super::{
 /// The spool of one destination.
 #[derive(Debug)]
 pub(super) struct Spool {
-    disk: Box<dyn FileSystem>,
-    directory: PathBuf,
-    bounds: Bounds,
+    pub(super) disk: Box<dyn FileSystem>,
+    pub(super) directory: PathBuf,
+    pub(super) bounds: Bounds,
     /// By number, the oldest first.
-    segments: VecDeque<Segment>,
+    pub(super) segments: VecDeque<Segment>,
     /// Writes the last of them.
-    writer: Option<Writer>,
-    next_number: u64,
+    pub(super) writer: Option<Writer>,
+    pub(super) next_number: u64,
     /// Records that are handed out and whose segment was given up.
-    adrift: BTreeMap<Ticket, (Signal, u32)>,
-    held: Items,
-    given_up: GivenUp,
-    unsynced: Unsynced,
+    pub(super) adrift: BTreeMap<Ticket, (Signal, u32)>,
+    pub(super) held: Items,
+    pub(super) given_up: GivenUp,
+    pub(super) unsynced: Unsynced,
     /// Notes on segments that were deleted, with their lengths: they go when the disk is known to have
     /// forgotten the segment, so that it cannot come back without them.
-    left_notes: BTreeMap<u64, u64>,
+    pub(super) left_notes: BTreeMap<u64, u64>,
     /// Whether something is left to do that the disk would not do.
-    is_untidy: bool,
+    pub(super) is_untidy: bool,
     /// Whether was spoken of the trouble there is.
-    is_spoken_of: bool,
+    pub(super) is_spoken_of: bool,
     _lock: Box<dyn Locked>,
 }
 
 /// The settings, in milliseconds and bytes.
 #[derive(Clone, Copy, Debug)]
-struct Bounds {
-    bytes: u64,
-    records: u64,
-    segment_bytes: u64,
-    age: u64,
-    sync: u64,
+pub(super) struct Bounds {
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+    pub(super) segment_bytes: u64,
+    pub(super) age: u64,
+    pub(super) sync: u64,
 }
 
 /// What is not on the disk yet, as far as we know.
 #[derive(Debug, Default)]
-struct Unsynced {
-    since: Option<u64>,
+pub(super) struct Unsynced {
+    pub(super) since: Option<u64>,
     /// Segments that nobody writes any more: of an earlier process, or given up by the writer.
-    segments: BTreeSet<u64>,
-    notes: BTreeSet<u64>,
-    directory: bool,
+    pub(super) segments: BTreeSet<u64>,
+    pub(super) notes: BTreeSet<u64>,
+    pub(super) directory: bool,
 }
 
 /// Why a record is settled that nobody has taken.
 #[derive(Clone, Copy, Debug)]
-enum Loss {
+pub(super) enum Loss {
     Full,
     Expired,
     Damaged,
@@ -258,7 +258,8 @@ impl Spool {
             let is_there = self.segment(number).is_some();
             let synced = || self.disk.open(&path).and_then(|mut file| file.sync());
             if is_there && let Err(error) = synced() {
-                result = result.and(Err(SpoolError::failed("sync", &path)(error)));
+                let failed = SpoolError::failed("sync", &path)(error);
+                result = result.and(Err(failed));
             }
         }
         if unsynced.directory {
@@ -340,7 +341,7 @@ impl Spool {
         }
     }
 
-    const fn lost(&mut self, loss: Loss) -> &mut Items {
+    pub(super) const fn lost(&mut self, loss: Loss) -> &mut Items {
         match loss {
             Loss::Full => &mut self.given_up.full,
             Loss::Expired => &mut self.given_up.expired,
@@ -375,7 +376,7 @@ impl Spool {
     }
 
     /// Deletes a segment in which all is settled, or else notes what is.
-    fn tidy(&mut self, at: usize, now: u64) {
+    pub(super) fn tidy(&mut self, at: usize, now: u64) {
         let Some(segment) = self.segments.get(at) else { return };
         if segment.is_settled() {
             match self.remove(at, now) {
@@ -393,7 +394,7 @@ impl Spool {
     }
 
     /// Removes a segment. Its notes go later.
-    fn remove(&mut self, at: usize, now: u64) -> Result<Option<Segment>, SpoolError> {
+    pub(super) fn remove(&mut self, at: usize, now: u64) -> Result<Option<Segment>, SpoolError> {
         let Some(number) = self.segments.get(at).map(|segment| segment.number) else {
             return Ok(None);
         };
@@ -442,116 +443,8 @@ impl Spool {
         Ok(())
     }
 
-    // -- what is written --
-
-    fn is_written(&self, number: u64) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.number == number)
-    }
-
-    /// Gives up the oldest segments until there is room for so many bytes.
-    fn make_room(&mut self, needed: u64, now: u64) -> Result<(), SpoolError> {
-        let records = |spool: &Self| spool.segments.iter().map(|s| s.len() as u64).sum::<u64>();
-        while !self.segments.is_empty()
-            && (self.bytes().saturating_add(needed) > self.bounds.bytes
-                || records(self) >= self.bounds.records)
-        {
-            self.give_up_oldest(now)?;
-        }
-        Ok(())
-    }
-
-    fn give_up_oldest(&mut self, now: u64) -> Result<(), SpoolError> {
-        let Some(segment) = self.remove(0, now)? else { return Ok(()) };
-        for (_, entry) in segment.open() {
-            if entry.state == State::Out {
-                let ticket = Ticket { segment: segment.number, offset: entry.offset };
-                self.adrift.insert(ticket, (entry.signal, entry.items));
-            } else {
-                self.held.take(entry.signal, entry.items);
-                self.lost(Loss::Full).add(entry.signal, entry.items);
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, head: &Head, message: &[u8], now: u64) -> Result<(), SpoolError> {
-        let mut writer = self.writer_for(HEAD_BYTES + message.len())?;
-        let number = writer.number;
-        let to_disk = self.bounds.sync == 0;
-        let mut result = writer.write(head, message, to_disk);
-        if let (true, Ok(entry)) = (to_disk && self.unsynced.directory, &result) {
-            // A file is on the disk when its name is, too.
-            let entry = *entry;
-            let (whole, bytes) = (entry.offset as usize, writer.bytes());
-            let named = self.disk.sync_directory(&self.directory);
-            self.unsynced.directory = named.is_err();
-            result = named
-                .map(|()| entry)
-                .map_err(|error| Unwritten { error, bytes, whole, entry: Some(entry) });
-        }
-        match result {
-            Ok(mut entry) => {
-                let newest = self.segments.iter().rev().find_map(Segment::newest);
-                entry.written_at = entry.written_at.max(newest.unwrap_or_default());
-                if let Some(segment) = self.segments.back_mut() {
-                    segment.bytes = writer.bytes() as u64;
-                    segment.push(entry);
-                }
-                self.held.add(entry.signal, entry.items);
-                self.writer = Some(writer);
-                if !to_disk {
-                    self.unsynced.since.get_or_insert(now);
-                }
-                Ok(())
-            }
-            Err(unwritten) => Err(self.abandon(number, unwritten, now)),
-        }
-    }
-
-    /// The end of the segment that takes a record of so many bytes.
-    fn writer_for(&mut self, bytes: usize) -> Result<Writer, SpoolError> {
-        if let Some(writer) = self.writer.take_if(|writer| {
-            (writer.bytes() + bytes) as u64 <= self.bounds.segment_bytes
-        }) {
-            return Ok(writer);
-        }
-        if self.writer.is_some() {
-            let synced = self.sync();
-            self.writer = None;
-            if let Err(error) = synced {
-                self.complain(&error);
-            }
-        }
-        let number = self.next_number;
-        self.next_number += 1;
-        let path = segment::path(&self.directory, number);
-        let writer = Writer::begin(self.disk.as_ref(), &self.directory, number)
-            .map_err(SpoolError::failed("create", &path))?;
-        self.segments.push_back(Segment::new(number, writer.bytes() as u64));
-        self.unsynced.directory = true;
-        Ok(writer)
-    }
-
-    /// Takes back what was written of a record that could not be written: nothing is appended to its
-    /// segment any more.
-    fn abandon(&mut self, number: u64, unwritten: Unwritten, now: u64) -> SpoolError {
-        let Unwritten { error, bytes, whole, entry } = unwritten;
-        let path = segment::path(&self.directory, number);
-        // What was written before it must be brought to the disk all the same.
-        self.unsynced.segments.insert(number);
-        self.unsynced.since.get_or_insert(now);
-        let is_cut = self.disk.truncate(&path, whole as u64).is_ok();
-        if let Some(segment) = self.segments.back_mut() {
-            segment.bytes = if is_cut { whole } else { bytes } as u64;
-            // It may be there as a whole: then the note says that it is not ours to send.
-            segment.unnoted.extend(entry.filter(|_| !is_cut).map(|entry| entry.note()));
-        }
-        self.tidy(self.segments.len().saturating_sub(1), now);
-        SpoolError::failed("write", &path)(error)
-    }
-
     /// Speaks of what went wrong and nobody is told of as an error, once until all goes right.
-    fn complain(&mut self, error: &SpoolError) {
+    pub(super) fn complain(&mut self, error: &SpoolError) {
         if !std::mem::replace(&mut self.is_spoken_of, true) {
             tracing::warn!(%error, "the spool has trouble with its disk");
         }
@@ -576,6 +469,11 @@ impl Spool {
     /// Whether the segment of a record that is handed out was given up.
     pub(super) fn is_adrift(&self, ticket: Ticket) -> bool {
         self.adrift.contains_key(&ticket)
+    }
+
+    /// What was given up, which is not told by this.
+    pub(super) const fn given_up_now(&self) -> &GivenUp {
+        &self.given_up
     }
 
     /// Whether there is something to bring to the disk, and something that it would not do.

@@ -219,11 +219,7 @@ impl Machine {
     }
 
     /// Opens the spool of the destination `otlp`.
-    pub(super) fn open(
-        &self,
-        config: &Config,
-        now: u64,
-    ) -> Result<(Spool, Recovered), SpoolError> {
+    pub(super) fn open(&self, config: &Config, now: u64) -> Result<(Spool, Recovered), SpoolError> {
         Spool::open(Box::new(self.clone()), config, "otlp", now)
     }
 }
@@ -287,7 +283,7 @@ impl FileSystem for Machine {
         let mut state = self.state();
         state.call(Call::Read)?;
         let bytes = &state.file(path)?.bytes;
-        let from = bytes.get(offset as usize..).unwrap_or_default();
+        let from = bytes.get(usize::try_from(offset).expect("small")..).unwrap_or_default();
         Ok(from.get(..most).unwrap_or(from).to_vec())
     }
 
@@ -295,7 +291,7 @@ impl FileSystem for Machine {
         let mut state = self.state();
         state.call(Call::Truncate)?;
         let file = state.file(path)?;
-        file.bytes.truncate(length as usize);
+        file.bytes.truncate(usize::try_from(length).expect("small"));
         file.synced = file.synced.min(file.bytes.len());
         Ok(())
     }
@@ -391,9 +387,10 @@ pub(super) fn notes(number: u64) -> PathBuf {
 pub(super) fn parcel(id: u64, bytes: usize) -> Parcel {
     let mut message = id.to_le_bytes().to_vec();
     message.extend((8..bytes).map(|at| (at as u64).wrapping_mul(id + 7).to_le_bytes()[0]));
+    let number = usize::try_from(id).expect("small");
     Parcel {
-        signal: Signal::ALL[id as usize % 3],
-        items: id as usize % 5 + 1,
+        signal: Signal::ALL[number % 3],
+        items: number % 5 + 1,
         has_error: id.is_multiple_of(4),
         message: Bytes::from(message),
     }
