@@ -171,8 +171,9 @@ impl Bound {
         let workers = config.proxy.workers.max(1);
         let (sinks, pipeline) = match &config.export {
             Some(export) => {
-                let (sinks, pipeline) = export::build(export, &registry, workers, &own_sockets)
-                    .map_err(AppError::Export)?;
+                let (sinks, pipeline) =
+                    export::build(export, &registry, workers, &own_sockets, &reach)
+                        .map_err(AppError::Export)?;
                 (sinks, Some(pipeline))
             }
             None => ((0..workers).map(|_| Sink::disabled()).collect(), None),
@@ -241,9 +242,8 @@ impl Bound {
         let parts = self.receiving();
         let receivers = self.receivers;
         let (close_receivers, closing) = oneshot::channel::<()>();
-        let receiving = parts.map(|parts| {
-            tokio::spawn(receivers.run(parts, async { drop(closing.await) }))
-        });
+        let receiving =
+            parts.map(|parts| tokio::spawn(receivers.run(parts, async { drop(closing.await) })));
         let pipeline = self.pipeline.map(|pipeline| {
             let flushing = async { drop(flushing.await) };
             tokio::spawn(pipeline.run(flushing, flush_timeout))
@@ -294,7 +294,7 @@ impl Bound {
         Some(receive::Parts {
             forward: Arc::new(pipeline.forwarder(&self.registry)),
             resource: export.resource.clone(),
-            sampler: self.config.proxy.tracing.sampler.clone(),
+            sampler: self.config.proxy.tracing.sampler,
             registry: Arc::clone(&self.registry),
         })
     }

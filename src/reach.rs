@@ -108,7 +108,7 @@ mod tests {
         assert!(reach.told("otlp", State::Unknown, ""));
         assert!(reach.told("otlp", State::Unreachable, "connection refused"));
         let since = reach.all()[0].since;
-        assert!(!reach.clone().told("otlp", State::Unreachable, "no answer\nwithin 10s"));
+        assert!(!reach.told("otlp", State::Unreachable, "no answer\nwithin 10s"));
         assert!(reach.told("zipkin", State::Reachable, ""));
         let [otlp, zipkin] = &reach.all()[..] else { panic!("two were told of") };
         assert_eq!(

@@ -9,6 +9,7 @@ use spandrel::export::{
 };
 use spandrel::metrics::{Registry, SPANS_EXPORTED};
 use spandrel::net::own::OwnSockets;
+use spandrel::reach::Reach;
 use spandrel::trace::resource::Resource;
 use spandrel::trace::semconv::Key;
 use spandrel::trace::span::{Attributes, Kind, Span, Status};
@@ -53,8 +54,9 @@ impl Ours {
             resource: Resource::new(Some("orders"), &[]),
         };
         let registry = Registry::default();
-        let (mut sinks, pipeline) = export::build(&config, &registry, 1, &OwnSockets::default())
-            .expect("the settings are good");
+        let (mut sinks, pipeline) =
+            export::build(&config, &registry, 1, &OwnSockets::default(), &Reach::default())
+                .expect("the settings are good");
         let (stop, stopped) = oneshot::channel();
         let control = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread();

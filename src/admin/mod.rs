@@ -226,6 +226,7 @@ mod tests {
 
     async fn body(state: &State, surface: Surface, path: &str) -> String {
         let request = Request::builder().uri(path).body(()).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the body is our own")]
         let body = state.answer(surface, &request).into_body().collect().await.unwrap();
         String::from_utf8(body.to_bytes().to_vec()).unwrap()
     }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::destinations::OTLP;
-use super::otlp::Endpoint;
 use super::listeners;
+use super::otlp::Endpoint;
 use super::values::Values;
 use crate::export::{Destination, Target};
 use crate::receive::Config;

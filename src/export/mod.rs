@@ -6,14 +6,15 @@
 //! counted in the end as exported or as dropped for a reason, and never as both.
 
 mod answer;
+mod canary;
 mod config;
 mod connect;
 mod destination;
 mod encode;
 mod exporter;
+mod faults;
 mod filter;
 mod forward;
-mod faults;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod json;
@@ -22,10 +23,10 @@ mod names;
 mod otlp;
 mod parcel;
 mod pipeline;
-mod sink;
-pub mod spool;
 mod proxies;
 mod request;
+mod sink;
+pub mod spool;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -38,25 +39,26 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use config::{
-    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue,
-    Target, WhenFull, Zipkin,
+    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue, Target,
+    WhenFull, Zipkin,
 };
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;
 pub use forward::{Forwarder, Full};
 pub use parcel::{Parcel, Signal};
 pub use pipeline::Pipeline;
-pub use sink::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
 pub use request::headers;
+pub use sink::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
 pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
-use destination::{Accounts, Door, Limits, Times};
+use destination::{Accounts, Door, Limits, Terms, Times};
 use exporter::Exporter;
 use filter::Sieve;
 use sink::Room;
 
 use crate::metrics::{Books, Registry};
 use crate::net::own::OwnSockets;
+use crate::reach::Reach;
 
 /// Why the export cannot be set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,10 +125,10 @@ pub fn build(
     registry: &Registry,
     workers: usize,
     own: &OwnSockets,
+    reach: &Reach,
 ) -> Result<(Vec<Sink>, Pipeline), ExportError> {
-    let all = || std::iter::once(&config.first).chain(&config.further);
-    let mut parts = Parts::new(config, registry, all().count());
-    for destination in all() {
+    let mut parts = Parts::new(config, registry, reach.clone());
+    for destination in std::iter::once(&config.first).chain(&config.further) {
         parts.add(destination, exporter::connect(&destination.target, own)?);
     }
     Ok(parts.join(workers))
@@ -141,12 +143,14 @@ struct Parts<'a> {
     doors: Vec<Door>,
     destinations: Vec<destination::Destination>,
     books: Vec<Books>,
+    reach: Reach,
 }
 
 impl<'a> Parts<'a> {
     /// Of what may wait in memory, a quarter is for what comes from the workers, and the rest is
     /// shared evenly by the destinations, so that none takes the room of another.
-    fn new(config: &'a Config, registry: &'a Registry, destinations: usize) -> Self {
+    fn new(config: &'a Config, registry: &'a Registry, reach: Reach) -> Self {
+        let destinations = 1 + config.further.len();
         let limits = Limits {
             bytes: config.queue.max_bytes / 4 * 3 / destinations,
             spans: config.batch.max_queue_size,
@@ -154,7 +158,7 @@ impl<'a> Parts<'a> {
             when_full: config.queue.when_full,
         };
         let (doors, destinations, books) = (Vec::new(), Vec::new(), Vec::new());
-        Self { config, registry, limits, doors, destinations, books }
+        Self { config, registry, limits, doors, destinations, books, reach }
     }
 
     fn add(&mut self, Destination { name, filter, .. }: &Destination, exporter: Box<dyn Exporter>) {
@@ -162,16 +166,19 @@ impl<'a> Parts<'a> {
         let accounts = Accounts::open(registry, name, |signal| exporter.takes(signal));
         let door = Door::new(limits, Sieve::new(filter), accounts.clone());
         let encoder = Encoder::new(&config.resource);
-        let times = Times {
-            schedule_delay: config.batch.schedule_delay,
-            export_timeout: config.batch.export_timeout,
+        let terms = Terms {
+            times: Times {
+                schedule_delay: config.batch.schedule_delay,
+                export_timeout: config.batch.export_timeout,
+            },
+            spool: config.spool.clone(),
+            has_canary: config.canary,
+            reach: self.reach.clone(),
         };
         self.books.push(accounts.spans().clone());
         self.doors.push(door.clone());
-        let spool = config.spool.as_ref();
-        self.destinations.push(destination::Destination::new(
-            name, door, exporter, encoder, accounts, times, spool,
-        ));
+        self.destinations
+            .push(destination::Destination::new(name, door, exporter, encoder, accounts, terms));
     }
 
     fn join(self, workers: usize) -> (Vec<Sink>, Pipeline) {
@@ -180,6 +187,7 @@ impl<'a> Parts<'a> {
             bytes: self.config.queue.max_bytes / 4,
         };
         let (sinks, intake) = sink::open(workers, room, self.registry, &self.books);
-        (sinks, Pipeline::new(intake, self.doors, self.destinations))
+        let canary = self.config.canary.then(|| canary::span(self.registry));
+        (sinks, Pipeline::new(intake, canary, self.doors, self.destinations))
     }
 }

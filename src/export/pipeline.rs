@@ -12,6 +12,7 @@ use super::destination::{Destination, Door, Phase};
 use super::forward::Forwarder;
 use super::sink::Intake;
 use crate::metrics::Registry;
+use crate::trace::span::SpanBatch;
 
 /// The part of the grace period that is kept for putting on disk what could not be sent.
 const SHARE_OF_SPOOL: u32 = 4;
@@ -20,6 +21,8 @@ const SHARE_OF_SPOOL: u32 = 4;
 #[derive(Debug)]
 pub struct Pipeline {
     intake: Intake,
+    /// What goes before all else.
+    canary: Option<SpanBatch>,
     doors: Vec<Door>,
     destinations: Vec<Destination>,
 }
@@ -27,10 +30,11 @@ pub struct Pipeline {
 impl Pipeline {
     pub(super) const fn new(
         intake: Intake,
+        canary: Option<SpanBatch>,
         doors: Vec<Door>,
         destinations: Vec<Destination>,
     ) -> Self {
-        Self { intake, doors, destinations }
+        Self { intake, canary, doors, destinations }
     }
 
     /// A way to the same destinations for telemetry that spandrel did not make.
@@ -44,12 +48,15 @@ impl Pipeline {
     /// After `shutdown` it goes on for up to `grace`, until nothing is left; what is left then is
     /// dropped and counted, as is what sinks hand over later. Flush or drop the sinks before.
     pub async fn run(self, shutdown: impl Future<Output = ()>, grace: Duration) {
-        let Self { mut intake, doors, destinations } = self;
+        let Self { mut intake, canary, doors, destinations } = self;
         let has_spool = destinations.iter().any(Destination::has_spool);
         let (phase, told) = watch::channel(Phase::Running);
         let mut running = JoinSet::new();
         for destination in destinations {
             running.spawn(destination.run(told.clone()));
+        }
+        if let Some(canary) = canary {
+            give(canary, &doors);
         }
         let mut shutdown = pin!(shutdown);
         let is_told = tokio::select! {
@@ -66,7 +73,7 @@ impl Pipeline {
             if !is_told {
                 shutdown.await;
             }
-            sleep(grace - reserve).await;
+            sleep(grace.saturating_sub(reserve)).await;
         };
         tokio::select! {
             () = all_ended(&mut running) => return,
@@ -80,10 +87,14 @@ impl Pipeline {
 /// Gives every destination what comes, until nothing more will.
 async fn pass_on(intake: &mut Intake, doors: &[Door]) {
     while let Some(batch) = intake.recv().await {
-        let batch = Arc::new(batch);
-        for door in doors {
-            door.push(&batch);
-        }
+        give(batch, doors);
+    }
+}
+
+fn give(batch: SpanBatch, doors: &[Door]) {
+    let batch = Arc::new(batch);
+    for door in doors {
+        door.push(&batch);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::testing::{Authority, Collector, Script, Seen, books, finish};
 use super::*;
+use crate::reach::Reach;
 use crate::trace::resource::Resource;
 use opentelemetry_proto::tonic::collector::trace::v1 as proto;
 use prost::Message as _;
@@ -57,7 +58,8 @@ async fn send_five(
 ) -> [u64; 6] {
     let registry = Registry::default();
     let (mut sinks, pipeline) =
-        build(config, &registry, 2, &OwnSockets::default()).expect("the settings are good");
+        build(config, &registry, 2, &OwnSockets::default(), &Reach::default())
+            .expect("the settings are good");
     finish(&mut sinks[0], 2);
     finish(&mut sinks[1], 3);
     drop(sinks);
@@ -133,7 +135,9 @@ async fn headers_and_compression_are_as_configured() {
 async fn a_busy_destination_gets_the_same_bytes_again() {
     let busy = |protocol| match protocol {
         Protocol::Grpc => Script::grpc(b"", &[("grpc-status", "14")]),
-        Protocol::HttpProtobuf | Protocol::HttpJson => Script::http(503, &[("retry-after", "1")], vec![]),
+        Protocol::HttpProtobuf | Protocol::HttpJson => {
+            Script::http(503, &[("retry-after", "1")], vec![])
+        }
     };
     for protocol in BOTH {
         let (books, mut collector) = play(protocol, vec![busy(protocol)]).await;
@@ -236,7 +240,7 @@ async fn over_tls_both_sides_show_their_certificates() {
 fn settings_that_cannot_work_are_told_at_the_start() {
     let address = SocketAddr::from(([127, 0, 0, 1], 1));
     let error = |config: &Config| {
-        build(config, &Registry::default(), 1, &OwnSockets::default())
+        build(config, &Registry::default(), 1, &OwnSockets::default(), &Reach::default())
             .expect_err("not possible")
             .to_string()
     };

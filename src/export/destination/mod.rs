@@ -36,10 +36,14 @@ use super::exporter::{Exporter, Outcome, Unfit};
 use super::parcel::Parcel;
 use super::spool::{self, Ticket};
 use crate::metrics::{Books, DropReason};
+use crate::reach::Reach;
 
 /// How often parcels are cut because they were found malformed, until one arrives: enough to find
 /// several spans at fault, and few where everything is refused.
 const MOST_CUTS: u32 = 64;
+
+/// How soon something is to be known of the canary.
+const CANARY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a spool may take to be closed: a disk that hangs must not keep the process from ending.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -53,6 +57,18 @@ pub(super) enum Phase {
     Closing,
     /// Put on disk what is left, in no more time than this, give up the rest, and end.
     Over(Duration),
+}
+
+/// What a destination is given to go by.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) times: Times,
+    /// Where what cannot be sent is put on disk, if anywhere.
+    pub(super) spool: Option<spool::Config>,
+    /// Whether the first span is one that tells whether the way is free.
+    pub(super) has_canary: bool,
+    /// Where it tells whether it is reached.
+    pub(super) reach: Reach,
 }
 
 /// The times a destination is given.
@@ -82,6 +98,8 @@ pub(super) struct Destination {
     times: Times,
     breaker: Breaker,
     standing: Standing,
+    /// When the canary was sent off, until something is known of it.
+    canary: Option<Instant>,
     flights: Flights<Origin>,
     spooling: Option<Spooling>,
     /// How many more malformed parcels are cut.
@@ -98,10 +116,11 @@ impl Destination {
         exporter: Box<dyn Exporter>,
         encoder: Encoder,
         accounts: Accounts,
-        times: Times,
-        spool: Option<&spool::Config>,
+        terms: Terms,
     ) -> Self {
+        let Terms { times, spool, has_canary, reach } = terms;
         let spooling = spool.map(|config| Spooling::new(name, config, accounts.clone()));
+        let standing = Standing::new(name, exporter.url(), reach);
         Self {
             name: name.to_owned(),
             door,
@@ -110,7 +129,8 @@ impl Destination {
             accounts,
             times,
             breaker: Breaker::new(RandomState::new().build_hasher().finish()),
-            standing: Standing::default(),
+            standing,
+            canary: has_canary.then(Instant::now),
             flights: Flights::new(),
             spooling,
             cuts: MOST_CUTS,
@@ -127,6 +147,7 @@ impl Destination {
             if let Phase::Over(reserve) = now {
                 break reserve;
             }
+            self.look_for_canary();
             self.send_what_may_go(now);
             self.spool_what_must(now);
             if now == Phase::Closing && self.has_nothing_left() {
@@ -141,7 +162,7 @@ impl Destination {
                 told = phase.changed() => if told.is_err() { break Duration::ZERO },
             }
         };
-        self.end(reserve).await;
+        Box::pin(self.end(reserve)).await;
     }
 
     /// Whether what cannot be sent is put on disk.
@@ -190,8 +211,10 @@ impl Destination {
     fn next_due(&mut self, phase: Phase) -> Option<Waiting> {
         let mut queue = self.door.queue();
         let is_late = |at: Instant| at + self.times.schedule_delay <= Instant::now();
-        let is_due =
-            phase != Phase::Running || queue.is_full() || queue.oldest().is_some_and(is_late);
+        let is_due = self.canary.is_some()
+            || phase != Phase::Running
+            || queue.is_full()
+            || queue.oldest().is_some_and(is_late);
         if is_due && !queue.is_flying_high() { queue.next(&mut self.encoder) } else { None }
     }
 
@@ -210,13 +233,16 @@ impl Destination {
         let queue = self.door.queue();
         let due = match queue.oldest() {
             _ if queue.is_empty() || queue.is_flying_high() => None,
-            Some(oldest) if phase == Phase::Running && !queue.is_full() => {
+            Some(oldest)
+                if phase == Phase::Running && self.canary.is_none() && !queue.is_full() =>
+            {
                 Some(oldest + self.times.schedule_delay)
             }
             _ => Some(Instant::now()),
         };
         let memory = due.and_then(|due| if may_keep { Some(due) } else { may_send(due) });
-        [disk, memory].into_iter().flatten().min()
+        let canary = self.canary.map(|sent| sent + CANARY_PATIENCE);
+        [disk, memory, canary].into_iter().flatten().min()
     }
 
     fn send(&mut self, waiting: Waiting, origin: Origin) {
@@ -237,7 +263,7 @@ impl Destination {
     }
 
     fn land(&mut self, flight: Flight<Origin>, outcome: Outcome) {
-        self.standing.update(&outcome, &self.name, self.exporter.url());
+        self.tell(&outcome);
         let Flight { waiting, begun, note: origin } = flight;
         match outcome {
             Outcome::Delivered { rejected, .. } => {
@@ -269,6 +295,32 @@ impl Destination {
                 self.breaker.succeeded();
                 self.give_up(&waiting, origin, DropReason::Rejected);
             }
+        }
+    }
+
+    /// Tells how the destination stands with us. What is merely cut up says nothing about it.
+    fn tell(&mut self, outcome: &Outcome) {
+        let is_cut = match outcome {
+            Outcome::TooLarge { .. } => true,
+            Outcome::Malformed { .. } => self.cuts > 0,
+            _ => false,
+        };
+        if is_cut {
+            return;
+        }
+        self.standing.update(outcome);
+        if let Some(sent) = self.canary.take()
+            && matches!(outcome, Outcome::Delivered { .. })
+        {
+            self.standing.canary_arrived(sent.elapsed().as_millis());
+        }
+    }
+
+    /// Does not wait any longer to hear of the canary.
+    fn look_for_canary(&mut self) {
+        if self.canary.is_some_and(|sent| sent.elapsed() >= CANARY_PATIENCE) {
+            self.canary = None;
+            self.standing.canary_is_late();
         }
     }
 

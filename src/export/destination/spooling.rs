@@ -12,7 +12,9 @@ use tokio::time::Instant;
 use super::accounts::Accounts;
 use super::queue::Waiting;
 use crate::export::parcel::Signal;
-use crate::export::spool::{Config, GivenUp, Items, Keeper, Kept, Recovered, SpoolError, Stored, Ticket};
+use crate::export::spool::{
+    Config, GivenUp, Items, Keeper, Kept, Recovered, SpoolError, Stored, Ticket,
+};
 use crate::metrics::DropReason;
 
 /// How long a disk that failed is left alone.
@@ -50,10 +52,10 @@ pub(super) enum Done {
 }
 
 impl Spooling {
-    pub(super) fn new(destination: &str, config: &Config, accounts: Accounts) -> Self {
+    pub(super) fn new(destination: &str, config: Config, accounts: Accounts) -> Self {
         Self {
             destination: destination.to_owned(),
-            config: config.clone(),
+            config,
             accounts,
             keeper: None,
             under_way: JoinSet::new(),
@@ -101,7 +103,10 @@ impl Spooling {
             return;
         };
         let given_up = keeper.given_up();
-        if self.held > 0 && self.ready.is_none() && !self.is_fetching && self.well_at <= Instant::now()
+        if self.held > 0
+            && self.ready.is_none()
+            && !self.is_fetching
+            && self.well_at <= Instant::now()
         {
             self.is_fetching = true;
             let keeper = Arc::clone(keeper);
@@ -199,11 +204,7 @@ impl Spooling {
         }
     }
 
-    fn kept(
-        &mut self,
-        waiting: Waiting,
-        kept: Result<Kept, SpoolError>,
-    ) -> Result<usize, Waiting> {
+    fn kept(&mut self, waiting: Waiting, kept: Result<Kept, SpoolError>) -> Result<usize, Waiting> {
         match kept {
             Ok(Kept { given_up }) => {
                 self.is_well_again();
