@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::spool;
+use crate::metrics::standard::Component;
 use crate::trace::resource::Resource;
 
 /// The settings of the export pipeline.
@@ -47,6 +48,41 @@ pub struct Destination {
     pub target: Target,
     /// Which spans it gets.
     pub filter: Filter,
+}
+
+impl Destination {
+    /// What it is in the words of OpenTelemetry's conventions, where at most `capacity` spans may
+    /// wait for it.
+    #[must_use]
+    pub fn component(&self, capacity: usize) -> Component {
+        let (kind, url) = match &self.target {
+            Target::Otlp(otlp) => {
+                let kind = match otlp.protocol {
+                    Protocol::Grpc => "otlp_grpc_span_exporter",
+                    Protocol::HttpProtobuf => "otlp_http_span_exporter",
+                    Protocol::HttpJson => "otlp_http_json_span_exporter",
+                };
+                (kind, Some(&otlp.traces_url))
+            }
+            Target::Zipkin(zipkin) => ("zipkin_http_span_exporter", Some(&zipkin.url)),
+            // The conventions have no word for it.
+            Target::Lines(_) => ("file_span_exporter", None),
+        };
+        Component {
+            destination: self.name.clone(),
+            kind,
+            server: url.and_then(|url| server(url)),
+            capacity: u64::try_from(capacity).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// The host and the port of a URL, the port known or implied.
+fn server(url: &str) -> Option<(String, u16)> {
+    let uri: http::Uri = url.parse().ok()?;
+    let implied = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host()?.trim_matches(['[', ']']);
+    Some((host.to_owned(), uri.port_u16().unwrap_or(implied)))
 }
 
 /// What a destination is.
@@ -258,5 +294,35 @@ impl Default for Batch {
 impl Default for Queue {
     fn default() -> Self {
         Self { max_bytes: 32 * 1024 * 1024, when_full: WhenFull::DropOldest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_has_a_word_of_the_conventions() {
+        let with =
+            |target| Destination { name: "it".to_owned(), target, filter: Filter::default() };
+        let otlp = |url: &str, protocol| {
+            Target::Otlp(Otlp { traces_url: url.to_owned(), protocol, ..Otlp::default() })
+        };
+        let here = |port| Some(("localhost".to_owned(), port));
+        for (target, kind, server) in [
+            (otlp("http://localhost:4317", Protocol::Grpc), "otlp_grpc_span_exporter", here(4317)),
+            (
+                otlp("https://[::1]/v1/traces", Protocol::HttpJson),
+                "otlp_http_json_span_exporter",
+                Some(("::1".to_owned(), 443)),
+            ),
+            (Target::Otlp(Otlp::default()), "otlp_http_span_exporter", here(4318)),
+            (Target::Zipkin(Zipkin::default()), "zipkin_http_span_exporter", here(9411)),
+            (Target::Lines(Lines::default()), "file_span_exporter", None),
+        ] {
+            let component = with(target).component(9);
+            let expected = Component { destination: "it".to_owned(), kind, server, capacity: 9 };
+            assert_eq!(component, expected);
+        }
     }
 }

@@ -129,6 +129,7 @@ pub fn build(
 ) -> Result<(Vec<Sink>, Pipeline), ExportError> {
     let mut parts = Parts::new(config, registry, reach.clone());
     for destination in std::iter::once(&config.first).chain(&config.further) {
+        registry.describe(&destination.component(config.batch.max_queue_size));
         parts.add(destination, exporter::connect(&destination.target, own)?);
     }
     Ok(parts.join(workers))

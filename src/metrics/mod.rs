@@ -4,6 +4,7 @@
 //! is shared on the request path. Reading sums those that carry the same labels.
 
 mod books;
+pub mod standard;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use books::Ledger;
 pub use books::{Books, DropReason, Kind};
+use standard::{Component, Described};
 
 /// A metric: its name, what kind of number it is, and what it tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Goes up and down, and adds up to something over all who tell it.
+    Balance,
 }
 
 /// Spans that were finished.
@@ -195,7 +199,7 @@ impl Counter {
     }
 }
 
-/// A label and its value.
+/// A label and its value. Dots in the label become underscores for Prometheus.
 pub type Label = (&'static str, &'static str);
 
 /// One reading: what is measured, the labels, and the number.
@@ -214,6 +218,7 @@ pub struct Sample {
 pub struct Registry {
     series: Mutex<Vec<Series>>,
     ledgers: Mutex<Vec<Ledger>>,
+    components: Mutex<Vec<Described>>,
     /// Held while telemetry changes from one state to another, and while that is read.
     settling: Arc<Mutex<()>>,
 }
@@ -252,6 +257,13 @@ impl Registry {
         books
     }
 
+    /// Says what a destination is in the words of OpenTelemetry's conventions; its numbers are then
+    /// told in these words too.
+    pub fn describe(&self, component: &Component) {
+        let described = Described::new(component);
+        self.components.lock().unwrap_or_else(PoisonError::into_inner).push(described);
+    }
+
     /// Every number at this moment. What came into being is read last, so that the difference to
     /// what is settled, which is what is queued, is never short and the books balance in every
     /// reading.
@@ -273,6 +285,10 @@ impl Registry {
             let queued = ledger.queued(&samples);
             samples.push(queued);
         }
+        let components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let derived = standard::derived(&samples, &components);
+        drop(components);
+        samples.extend(derived);
         samples.sort_by_key(|sample| sample.metric.name);
         samples
     }
@@ -288,14 +304,15 @@ impl Registry {
                 family = name;
                 let kind = match kind {
                     MetricKind::Counter => "counter",
-                    MetricKind::Gauge => "gauge",
+                    MetricKind::Gauge | MetricKind::Balance => "gauge",
                 };
                 writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}").ok();
             }
             text.push_str(name);
             for (i, (label, value)) in sample.labels.iter().enumerate() {
                 let before = if i == 0 { '{' } else { ',' };
-                write!(text, "{before}{label}=\"{value}\"").ok();
+                // The conventions have names with dots, Prometheus has none.
+                write!(text, "{before}{}=\"{value}\"", label.replace('.', "_")).ok();
             }
             let after = if sample.labels.is_empty() { "" } else { "}" };
             writeln!(text, "{after} {}", sample.value).ok();

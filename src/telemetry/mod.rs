@@ -1,21 +1,23 @@
-//! spandrel's own logs and metrics: the only file that knows the OpenTelemetry SDK.
+//! spandrel's own logs and metrics: the only folder that knows the OpenTelemetry SDK.
 //!
 //! Log lines always go to standard error. Where the configuration asks for it they also go to
 //! the collector, and so do the numbers of [`metrics`](crate::metrics), by the exporters of the
 //! SDK. Those work on threads of their own, which have no runtime; what needs one, the sockets,
 //! is done on the control thread. Spans of requests do not pass through here.
 
+mod instruments;
+
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{AsyncInstrument, Meter, MeterProvider as _};
+use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
@@ -37,7 +39,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::export::{Compression, Connector, ExportError, Otlp, Protocol, Transport};
-use crate::metrics::{Metric, MetricKind, Registry, Sample};
+use crate::metrics::Registry;
 use crate::net::own::OwnSockets;
 use crate::trace::resource::Resource;
 use crate::trace::semconv::SCHEMA_URL;
@@ -48,9 +50,6 @@ const SCOPE: &str = "spandrel";
 /// Log lines of these crates never go to the collector: sending them would make more of them.
 const SENDERS: [&str; 6] = ["opentelemetry", "hyper", "h2", "tonic", "tower", "reqwest"];
 
-/// One reading of the numbers serves all instruments that ask within this time, so that the
-/// books balance in what is sent.
-const FRESH: Duration = Duration::from_millis(100);
 /// Log lines that wait for whoever reads standard error; when it stops reading, the next ones are
 /// lost rather than a request held up.
 const MAX_WAITING_LINES: usize = 1_024;
@@ -198,7 +197,7 @@ impl Telemetry {
                 .with_resource(sdk_resource(resource))
                 .with_reader(reader)
                 .build();
-            observe(&provider.meter(SCOPE), registry);
+            instruments::observe(&provider.meter(SCOPE), registry);
             telemetry.metrics = Some(provider);
         }
         Ok(telemetry)
@@ -414,59 +413,6 @@ impl HttpClient for ControlClient {
     }
 }
 
-/// Makes an instrument of every metric.
-fn observe(meter: &Meter, registry: &Arc<Registry>) {
-    let readings = Arc::new(Readings { registry: Arc::clone(registry), last: Mutex::default() });
-    for metric in crate::metrics::ALL {
-        let readings = Arc::clone(&readings);
-        let report = move |to: &dyn AsyncInstrument<u64>| readings.report(metric, to);
-        let name = instrument_name(metric);
-        match metric.kind {
-            MetricKind::Counter => {
-                let builder = meter.u64_observable_counter(name);
-                builder.with_description(metric.help).with_callback(report).build();
-            }
-            MetricKind::Gauge => {
-                let builder = meter.u64_observable_gauge(name);
-                builder.with_description(metric.help).with_callback(report).build();
-            }
-        }
-    }
-}
-
-/// The name from which the translation to Prometheus makes the metric's own name again.
-fn instrument_name(metric: Metric) -> String {
-    let name = metric.name.strip_suffix("_total").unwrap_or(metric.name);
-    name.replacen('_', ".", 1)
-}
-
-/// The numbers as all instruments of one export see them.
-struct Readings {
-    registry: Arc<Registry>,
-    last: Mutex<Option<(Instant, Arc<[Sample]>)>>,
-}
-
-impl Readings {
-    fn report(&self, metric: Metric, to: &dyn AsyncInstrument<u64>) {
-        for sample in self.samples().iter().filter(|sample| sample.metric == metric) {
-            let labels = sample.labels.iter().map(|(name, value)| KeyValue::new(*name, *value));
-            to.observe(sample.value, &labels.collect::<Vec<_>>());
-        }
-    }
-
-    fn samples(&self) -> Arc<[Sample]> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, samples)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return Arc::clone(samples);
-        }
-        let samples: Arc<[Sample]> = self.registry.samples().into();
-        *last = Some((Instant::now(), Arc::clone(&samples)));
-        samples
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,6 +422,7 @@ mod tests {
     use opentelemetry_proto::tonic::metrics::v1 as proto;
     use prost::Message;
     use std::io::Read as _;
+    use std::time::Instant;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -737,15 +684,5 @@ mod tests {
             reader.read_to_string(&mut text).expect("the writer is gone");
             assert!(text.contains(expected), "{text}");
         }
-    }
-
-    #[test]
-    fn instruments_are_named_so_that_prometheus_gets_the_same_names() {
-        for metric in crate::metrics::ALL {
-            let name = instrument_name(metric);
-            let total = if metric.kind == MetricKind::Counter { "_total" } else { "" };
-            assert_eq!(format!("{}{total}", name.replace('.', "_")), metric.name);
-        }
-        assert_eq!(instrument_name(crate::metrics::REQUESTS), "spandrel.requests");
     }
 }
