@@ -107,6 +107,10 @@ fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
 /// A value that is not the default, as a variable writes it and as it is printed.
 #[expect(clippy::too_many_lines, reason = "one line for each kind of setting")]
 fn sample_of(key: &str) -> (&'static str, &'static str) {
+    let here = ["export.otlp.", "export.destinations.x."];
+    if let Some(name) = here.into_iter().find_map(|prefix| key.strip_prefix(prefix)) {
+        return sample_of_destination(name);
+    }
     match key {
         "service.name" => ("null", "\"null\""),
         "service.resource" => ("a.b=c%2Cd,e=", "{a.b: \"c,d\", e: \"\"}"),
@@ -138,12 +142,9 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "spans.health_check_paths" => ("/a", "[/a]"),
         "spans.health_check_user_agents" => ("x y", "[\"x y\"]"),
         "propagation.propagators" => ("none", "[none]"),
-        "propagation.random_flag"
-        | "logs.otlp"
-        | "metrics.otlp"
-        | "export.otlp.insecure"
-        | "export.destinations.x.insecure"
-        | "export.canary" => ("true", "true"),
+        "propagation.random_flag" | "logs.otlp" | "metrics.otlp" | "export.canary" => {
+            ("true", "true")
+        }
         "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
         "propagation.join_keys" => ("x-call-id", "[x-call-id]"),
         "tenants.header" => ("X-Org", "x-org"),
@@ -152,32 +153,8 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "sampling.sampler" => ("traceidratio", "traceidratio"),
         "sampling.ratio" => ("0.25", "0.25"),
         "export.enabled" | "spans.connections" => ("false", "false"),
-        "export.otlp.enabled" => ("false", "false"),
-        "export.destinations.x.type" => ("zipkin", "zipkin"),
-        "export.destinations.x.max_bytes" => ("2MiB", "2MiB"),
-        "export.destinations.x.max_files" => ("9", "9"),
         "export.proxy.http" | "export.proxy.https" | "export.proxy.all" => ("proxy:1", "proxy:1"),
         "export.proxy.bypass" => ("a,.b", "[a, .b]"),
-        "export.otlp.filter.attributes" | "export.destinations.x.filter.attributes" => {
-            ("a=b|c", "{a: \"b|c\"}")
-        }
-        "export.otlp.filter.tenants" | "export.destinations.x.filter.tenants" => ("acme", "[acme]"),
-        "export.otlp.endpoint" | "export.destinations.x.endpoint" => ("https://c", "https://c"),
-        "export.otlp.traces_endpoint" | "export.destinations.x.traces_endpoint" => {
-            ("http://c/x", "http://c/x")
-        }
-        "export.otlp.protocol" | "export.destinations.x.protocol" => ("grpc", "grpc"),
-        "export.otlp.headers" | "export.destinations.x.headers" => {
-            ("X-Key=a%20b", "{x-key: REDACTED}")
-        }
-        "export.otlp.compression" | "export.destinations.x.compression" => ("gzip", "gzip"),
-        "export.destinations.x.certificate"
-        | "export.destinations.x.client_certificate"
-        | "export.destinations.x.client_key"
-        | "export.destinations.x.path"
-        | "export.otlp.certificate"
-        | "export.otlp.client_certificate"
-        | "export.otlp.client_key" => ("/a b.pem", "\"/a b.pem\""),
         "export.queue.max_bytes" => ("9437184", "9MiB"),
         "export.queue.when_full" => ("drop_newest", "drop_newest"),
         "export.spool.directory" => ("/a b", "\"/a b\""),
@@ -195,6 +172,26 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "logs.format" => ("json", "json"),
         "export.spool.sync" => ("0s", "0s"),
         _ => ("90000ms", "90s"),
+    }
+}
+
+/// The same for a setting of a destination.
+fn sample_of_destination(name: &str) -> (&'static str, &'static str) {
+    match name {
+        "enabled" => ("false", "false"),
+        "insecure" => ("true", "true"),
+        "type" => ("zipkin", "zipkin"),
+        "endpoint" => ("https://c", "https://c"),
+        "traces_endpoint" => ("http://c/x", "http://c/x"),
+        "protocol" => ("grpc", "grpc"),
+        "headers" => ("X-Key=a%20b", "{x-key: REDACTED}"),
+        "compression" => ("gzip", "gzip"),
+        "max_bytes" => ("2MiB", "2MiB"),
+        "max_files" => ("9", "9"),
+        "filter.attributes" => ("a=b|c", "{a: \"b|c\"}"),
+        "filter.tenants" => ("acme", "[acme]"),
+        "timeout" => ("90000ms", "90s"),
+        _ => ("/a b.pem", "\"/a b.pem\""),
     }
 }
 
