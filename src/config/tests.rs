@@ -105,13 +105,13 @@ fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
 }
 
 /// A value that is not the default, as a variable writes it and as it is printed.
-#[expect(clippy::too_many_lines, reason = "one line for each kind of setting")]
 fn sample_of(key: &str) -> (&'static str, &'static str) {
     let here = ["export.otlp.", "export.destinations.x."];
     if let Some(name) = here.into_iter().find_map(|prefix| key.strip_prefix(prefix)) {
         return sample_of_destination(name);
     }
     match key {
+        key if key.starts_with("export.") => sample_of_export(key),
         "service.name" => ("null", "\"null\""),
         "service.resource" => ("a.b=c%2Cd,e=", "{a.b: \"c,d\", e: \"\"}"),
         "workers" => ("2", "2"),
@@ -142,9 +142,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "spans.health_check_paths" => ("/a", "[/a]"),
         "spans.health_check_user_agents" => ("x y", "[\"x y\"]"),
         "propagation.propagators" => ("none", "[none]"),
-        "propagation.random_flag" | "logs.otlp" | "metrics.otlp" | "export.canary" => {
-            ("true", "true")
-        }
+        "propagation.random_flag" | "logs.otlp" | "metrics.otlp" => ("true", "true"),
         "propagation.trust_zone" => ("10.0.0.0/8, fe80::/10,.svc", "[10.0.0.0/8, fe80::/10, .svc]"),
         "propagation.join_keys" => ("x-call-id", "[x-call-id]"),
         "tenants.header" => ("X-Org", "x-org"),
@@ -152,14 +150,7 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         "tenants.max_length" => ("7", "7"),
         "sampling.sampler" => ("traceidratio", "traceidratio"),
         "sampling.ratio" => ("0.25", "0.25"),
-        "export.enabled" | "spans.connections" => ("false", "false"),
-        "export.proxy.http" | "export.proxy.https" | "export.proxy.all" => ("proxy:1", "proxy:1"),
-        "export.proxy.bypass" => ("a,.b", "[a, .b]"),
-        "export.queue.max_bytes" => ("9437184", "9MiB"),
-        "export.queue.when_full" => ("drop_newest", "drop_newest"),
-        "export.spool.directory" => ("/a b", "\"/a b\""),
-        "export.spool.max_bytes" | "export.spool.replay_rate" => ("2MiB", "2MiB"),
-        "export.batch.max_queue_size" | "export.batch.max_export_batch_size" => ("99", "99"),
+        "spans.connections" => ("false", "false"),
         "limits.header_bytes" => ("8192", "8KiB"),
         "limits.header_count"
         | "limits.connections"
@@ -170,6 +161,22 @@ fn sample_of(key: &str) -> (&'static str, &'static str) {
         | "limits.continuations" => ("9", "9"),
         "logs.filter" => ("spandrel=debug,info", "\"spandrel=debug,info\""),
         "logs.format" => ("json", "json"),
+        _ => ("90000ms", "90s"),
+    }
+}
+
+/// The same for what all destinations share.
+fn sample_of_export(key: &str) -> (&'static str, &'static str) {
+    match key {
+        "export.enabled" => ("false", "false"),
+        "export.canary" => ("true", "true"),
+        "export.proxy.http" | "export.proxy.https" | "export.proxy.all" => ("proxy:1", "proxy:1"),
+        "export.proxy.bypass" => ("a,.b", "[a, .b]"),
+        "export.queue.max_bytes" => ("9437184", "9MiB"),
+        "export.queue.when_full" => ("drop_newest", "drop_newest"),
+        "export.spool.directory" => ("/a b", "\"/a b\""),
+        "export.spool.max_bytes" | "export.spool.replay_rate" => ("2MiB", "2MiB"),
+        "export.batch.max_queue_size" | "export.batch.max_export_batch_size" => ("99", "99"),
         "export.spool.sync" => ("0s", "0s"),
         _ => ("90000ms", "90s"),
     }
