@@ -37,8 +37,10 @@ pub(super) struct Spooling {
     held: u64,
     /// What was sent last has used up the rate until then.
     replay_at: Instant,
-    /// The disk is not to be asked to keep anything before.
+    /// The disk has failed, and is not to be asked for anything before.
     well_at: Instant,
+    /// There was nothing to be handed out, and will not be before.
+    fetch_at: Instant,
     is_well: bool,
 }
 
@@ -66,6 +68,7 @@ impl Spooling {
             held: 0,
             replay_at: Instant::now(),
             well_at: Instant::now(),
+            fetch_at: Instant::now(),
             is_well: true,
         }
     }
@@ -86,7 +89,7 @@ impl Spooling {
             None if self.is_opening => None,
             None => Some(self.well_at),
             Some(_) if self.ready.is_some() => Some(self.replay_at),
-            Some(_) if self.held > 0 && !self.is_fetching => Some(self.well_at),
+            Some(_) if self.held > 0 && !self.is_fetching => Some(self.well_at.max(self.fetch_at)),
             Some(_) => None,
         }
     }
@@ -106,7 +109,7 @@ impl Spooling {
         if self.held > 0
             && self.ready.is_none()
             && !self.is_fetching
-            && self.well_at <= Instant::now()
+            && self.well_at.max(self.fetch_at) <= Instant::now()
         {
             self.is_fetching = true;
             let keeper = Arc::clone(keeper);
@@ -210,6 +213,7 @@ impl Spooling {
                 self.is_well_again();
                 let items = waiting.parcel.items as u64;
                 self.held += items;
+                self.fetch_at = Instant::now();
                 self.accounts.settle(waiting.parcel.signal, |books| books.spooled(items));
                 self.count_given_up(&given_up);
                 Ok(waiting.parcel.message.len())
@@ -224,8 +228,8 @@ impl Spooling {
     fn fetched(&mut self, fetched: Result<Option<Stored>, SpoolError>) {
         match fetched {
             Ok(Some(stored)) => self.ready = Some((stored.parcel.into(), stored.ticket)),
-            // What was held has been given up meanwhile, which is told apart.
-            Ok(None) => self.well_at = Instant::now() + PATIENCE,
+            // All of it is on its way, or was given up meanwhile, which is told apart.
+            Ok(None) => self.fetch_at = Instant::now() + PATIENCE,
             Err(error) => self.is_unwell(&error),
         }
     }
