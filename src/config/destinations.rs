@@ -389,6 +389,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_any_length_makes_a_short_problem() {
+        let long = "X".repeat(100_000);
+        let file = format!("{LEAST}? export.destinations.{long}.type\n: otlp\n");
+        let variable = format!("SPANDREL_EXPORT_DESTINATIONS_{long}_TYPE");
+        for error in [wrong_file(&file), wrong_variables(&[(&variable, "otlp")])] {
+            assert!(error.len() < 1_000, "{}", error.len());
+        }
+    }
+
+    #[test]
     fn spans_may_go_to_a_file_alone() {
         let yaml = format!(
             "{LEAST}export: {{otlp.enabled: false, destinations.x: {{type: file, path: \"-\"}}}}\n"

@@ -263,7 +263,7 @@ impl Setting {
         let rest = variable.strip_prefix(&variable_of(before))?;
         let name = rest.strip_suffix(&in_capitals(after))?;
         let is_plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
-        (!name.is_empty() && name.bytes().all(is_plain))
+        (!name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.bytes().all(is_plain))
             .then(|| self.key_of(&name.to_ascii_lowercase()))
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::problem::{ConfigError, Origin};
 use super::settings::{self, A_NAME, MAX_NAMES, Setting};
-use super::value::{Raw, Value, quoted};
+use super::value::{Raw, Value, quoted, shortened};
 use crate::proxy::Authority;
 
 /// What one source gives for a setting.
@@ -248,11 +248,19 @@ fn names(given: &[Given], problems: &mut ConfigError) -> Vec<String> {
             continue;
         };
         if !settings::is_name(name) {
-            problems
-                .push(origin.problem(key, &format!("expected {A_NAME}, found {}", quoted(name))));
+            problems.push(
+                origin.problem(
+                    &shortened(key),
+                    &format!("expected {A_NAME}, found {}", quoted(name)),
+                ),
+            );
         } else if all.len() == MAX_NAMES {
-            problems
-                .push(origin.problem(key, &format!("expected at most {MAX_NAMES} destinations")));
+            problems.push(
+                origin.problem(
+                    &shortened(key),
+                    &format!("expected at most {MAX_NAMES} destinations"),
+                ),
+            );
         }
         all.push(name.to_owned());
     }
