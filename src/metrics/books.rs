@@ -117,12 +117,10 @@ impl Books {
         self.spooled.subtract(items);
     }
 
-    /// Counts what an earlier process left on disk.
+    /// Counts what an earlier process left on disk; to be done within [`Self::settle`].
     pub fn recovered(&self, items: u64) {
-        self.settle(|books| {
-            books.recovered.add(items);
-            books.spooled.add(items);
-        });
+        self.recovered.add(items);
+        self.spooled.add(items);
     }
 
     /// Makes several changes that are read together or not at all. Not for the request path: one
@@ -217,7 +215,7 @@ mod tests {
         let created = registry.counter(SPANS_CREATED, &[]);
         let books = registry.books("otlp", Kind::Spans);
         created.add(10);
-        books.recovered(5);
+        books.settle(|books| books.recovered(5));
         books.exported(6);
         books.dropped(DropReason::QueueFull, 1);
         books.settle(|books| {

@@ -184,18 +184,19 @@ struct CacheLine(AtomicU64);
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
-        self.0.0.fetch_add(n, Ordering::Relaxed);
+        self.0.0.fetch_add(n, Ordering::Release);
     }
 
     /// Takes `n` away again; for gauges.
     pub fn subtract(&self, n: u64) {
-        self.0.0.fetch_sub(n, Ordering::Relaxed);
+        self.0.0.fetch_sub(n, Ordering::Release);
     }
 
     /// The number now.
     #[must_use]
     pub fn value(&self) -> u64 {
-        self.0.0.load(Ordering::Relaxed)
+        // With this, who sees what became of a span sees that it was created, too.
+        self.0.0.load(Ordering::Acquire)
     }
 }
 
