@@ -65,7 +65,7 @@ impl Breaker {
         let is_news = self.failures == 0 || begun >= self.not_before;
         if is_news {
             self.failures = self.failures.saturating_add(1);
-            self.not_before = now + self.backoff.wait(after);
+            self.not_before = self.not_before.max(now + self.backoff.wait(after));
         } else if after.is_some() {
             // It began together with the one that failed first.
             self.not_before = self.not_before.max(now + Backoff::asked(after));
@@ -104,5 +104,15 @@ mod tests {
         assert_eq!((breaker.opens_at(), breaker.is_blocked()), (opens, false));
         breaker.failed(begun, Some(Duration::from_secs(20)));
         assert_eq!(breaker.opens_at(), Some(Instant::now() + Duration::from_secs(20)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_asked_for_holds_although_others_arrive_and_fail() {
+        let mut breaker = Breaker::new(7);
+        let begun = Instant::now();
+        breaker.failed(begun, Some(Duration::from_secs(60)));
+        breaker.succeeded();
+        breaker.failed(begun, None);
+        assert_eq!(breaker.opens_at(), Some(begun + Duration::from_secs(60)));
     }
 }
