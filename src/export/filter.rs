@@ -3,6 +3,7 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1::Span as Message;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::Message as _;
 
 use super::Filter;
@@ -42,18 +43,19 @@ impl Sieve {
             return Some(parcel.clone());
         }
         let mut request = ExportTraceServiceRequest::decode(parcel.message.clone()).ok()?;
-        let mut items = 0;
+        let (mut items, mut has_error) = (0, false);
         for resource in &mut request.resource_spans {
             let own = resource.resource.as_ref().map_or(&[][..], |r| &r.attributes);
             for scope in &mut resource.scope_spans {
                 scope.spans.retain(|span| self.passes_message(span, own));
                 items += scope.spans.len();
+                has_error |= scope.spans.iter().any(is_error);
             }
             resource.scope_spans.retain(|scope| !scope.spans.is_empty());
         }
         request.resource_spans.retain(|resource| !resource.scope_spans.is_empty());
         let message = request.encode_to_vec().into();
-        (items > 0).then_some(Parcel { items, message, ..parcel.clone() })
+        (items > 0).then_some(Parcel { signal: Signal::Traces, items, has_error, message })
     }
 
     fn passes(&self, span: &SpanView<'_>) -> bool {
@@ -77,6 +79,10 @@ impl Sieve {
             })
         })
     }
+}
+
+fn is_error(span: &Message) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
 }
 
 fn is_one_of(value: Value<'_>, values: &[String]) -> bool {
@@ -151,6 +157,9 @@ mod tests {
         assert_eq!(passed(&filter(&[], &["acme"])), Some(2));
         assert_eq!(passed(&filter(&[("service.name", &["orders"])], &[])), Some(3));
         assert_eq!(passed(&filter(&[("service.name", &["users"])], &[])), None);
+        let has_error = Parcel { has_error: true, ..parcel.clone() };
+        let others = Sieve::new(&filter(&[], &["acme"])).sift_parcel(&has_error);
+        assert_eq!(others.map(|p| p.has_error), Some(false), "what failed does not pass");
         let logs = Parcel { signal: Signal::Logs, ..parcel.clone() };
         assert_eq!(Sieve::new(&filter(&[], &["x"])).sift_parcel(&logs), Some(logs));
     }
