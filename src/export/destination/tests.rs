@@ -2,7 +2,8 @@
 
 use super::super::exporter::{Exporter, Outcome, Packed, Sending, Unfit};
 use super::super::parcel::{Parcel, Signal};
-use super::super::testing::{books, finish};
+use super::super::spool;
+use super::super::testing::{books, finish, number};
 use super::super::{Batch, Config, Filter, Parts, Queue, Sink, Target};
 use crate::metrics::Registry;
 use crate::reach::Reach;
@@ -82,6 +83,14 @@ struct Running {
 impl Running {
     /// A pipeline with batches of at most 4, a delay of 5 s and a queue of 16.
     fn start(script: impl IntoIterator<Item = Option<Outcome>>) -> Self {
+        Self::start_with(script, None)
+    }
+
+    /// The same, with a spool.
+    fn start_with(
+        script: impl IntoIterator<Item = Option<Outcome>>,
+        spool: Option<spool::Config>,
+    ) -> Self {
         let (sender, attempts) = mpsc::unbounded_channel();
         let script = Mutex::new(script.into_iter().collect());
         let failing = Arc::new(AtomicUsize::new(0));
@@ -96,7 +105,7 @@ impl Running {
             further: Vec::new(),
             batch: Batch { max_queue_size: 16, max_export_batch_size: 4, ..Batch::default() },
             queue: Queue::default(),
-            spool: None,
+            spool,
             canary: false,
             resource: Resource::new(None, &[]),
         };
@@ -126,6 +135,13 @@ impl Running {
 
     /// Ends by dropping the sink, and gives the books and the sizes of all attempts unseen.
     async fn end(self) -> ([u64; 6], Vec<usize>) {
+        let (registry, sizes) = self.end_unread().await;
+        (books(&registry), sizes)
+    }
+
+    /// Ends by dropping the sink, and gives where to read the books, and the sizes of all attempts
+    /// unseen.
+    async fn end_unread(self) -> (Registry, Vec<usize>) {
         let Self { registry, sink, mut attempts, stop, task, .. } = self;
         drop(sink);
         task.await.expect("the pipeline does not panic");
@@ -134,7 +150,7 @@ impl Running {
         while let Ok((_, size)) = attempts.try_recv() {
             sizes.push(size);
         }
-        (books(&registry), sizes)
+        (registry, sizes)
     }
 }
 
@@ -344,4 +360,27 @@ async fn several_batches_are_on_their_way_until_one_fails() {
     assert!(running.attempts.try_recv().is_err());
     let (books, _) = running.end().await;
     assert_eq!(books, [8, 8, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn what_one_life_puts_on_disk_the_next_one_finds_and_sends() {
+    let folder = format!("spandrel-destination-{}", std::process::id());
+    let folder = std::env::temp_dir().join(folder);
+    let on_disk = || Some(spool::Config::new(folder.clone()));
+    let mut first = Running::start_with([], on_disk());
+    first.fails(4);
+    first.send(4);
+    first.attempt().await;
+    let (registry, _) = first.end_unread().await;
+    let of = |registry: &Registry| {
+        ["created_total", "recovered_total", "exported_total", "dropped_total", "spooled", "queued"]
+            .map(|name| number(registry, name, ""))
+    };
+    assert_eq!(of(&registry), [4, 0, 0, 0, 4, 0]);
+
+    let mut second = Running::start_with([], on_disk());
+    assert_eq!(second.attempt().await.1, 4);
+    let (registry, _) = second.end_unread().await;
+    assert_eq!(of(&registry), [0, 4, 4, 0, 0, 0]);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
 }
