@@ -12,6 +12,7 @@ from support.lives import Lives
 from support.waiting import eventually
 
 KILLS = 15
+SPOOLING_KILLS = 6
 MODES = (modes.HEALTHY, modes.UNAVAILABLE, modes.REFUSED, modes.RESET, modes.SLOW)
 """What the receiver does while the sidecar is killed, in turn."""
 MOST_REQUESTS = 400
@@ -76,6 +77,30 @@ def test_kills_at_random_moments_lose_no_more_than_the_tail_and_corrupt_nothing(
     assert report["twice"] <= KILLS * (AT_ONCE + 1) * BATCH, report
 
 
+def test_kills_while_it_spools_lose_nothing_that_was_on_disk(lives, receiver):
+    """The lives above are mostly too short for that: the way is blocked by the second failure."""
+    chance = random.Random(SEED)
+    receiver.switch(modes.UNAVAILABLE)
+    on_disk = 0
+    for _ in range(SPOOLING_KILLS):
+        enough = on_disk + chance.randrange(1, 4 * BATCH)
+        lives.live(1, is_ready=lambda books, enough=enough: books.spooled > enough)
+        books = lives.all[-1].books
+        # What was on disk by the last reading of the books before the kill is still there.
+        assert books.recovered >= on_disk
+        assert (books.exported, books.dropped) == (0, 0)
+        on_disk = books.spooled
+    receiver.switch(modes.HEALTHY)
+    with lives.start() as proxy:
+        proxy.wait_for_books(lambda books: books.recovered >= on_disk)
+        books = proxy.wait_for_books(lambda books: books.waiting == 0, BACK)
+        assert (books.created, books.exported, books.dropped) == (0, books.recovered, 0)
+    paths, report = receiver.paths(), receiver.report()
+    assert sum(paths.values()) == len(paths) == books.recovered
+    lives.assert_kept(paths, TAIL)
+    assert (report["malformed"], report["twice"]) == ([], 0)
+
+
 def test_what_was_on_disk_is_recovered_to_the_span_and_sent_once(lives, receiver):
     receiver.switch(modes.UNAVAILABLE)
     with lives.start() as proxy:
@@ -84,14 +109,14 @@ def test_what_was_on_disk_is_recovered_to_the_span_and_sent_once(lives, receiver
         assert (books.created, books.exported, books.dropped) == (REQUESTS, 0, 0)
         proxy.crash()
     with lives.start() as proxy:
-        books = proxy.books()
+        books = proxy.wait_for_books(lambda books: books.recovered > 0)
         assert (books.created, books.recovered) == (0, REQUESTS)
         assert (books.exported, books.dropped) == (0, 0)
         proxy.crash()
     receiver.switch(modes.HEALTHY)
     with lives.start() as proxy:
-        books = proxy.wait_for_books(lambda books: books.waiting == 0, BACK)
-        assert (books.created, books.recovered, books.exported) == (0, REQUESTS, REQUESTS)
+        books = proxy.wait_for_books(lambda books: books.exported == REQUESTS, BACK)
+        assert (books.created, books.recovered, books.waiting) == (0, REQUESTS, 0)
         # What the collector has is not there for a next start.
         proxy.crash()
     with lives.start() as proxy:
@@ -129,7 +154,7 @@ def test_a_second_sidecar_on_a_spool_says_so_and_goes_on_without(lives, receiver
     with lives.start() as first:
         receiver.switch(modes.UNAVAILABLE)
         with lives.start() as second:
-            assert str(lives.spool) in second.stderr()
+            eventually(lambda: str(lives.spool) in second.stderr(), second.stderr)
             asked = load_whole(lives, second)
             receiver.switch(modes.HEALTHY)
             second.wait_for_books(lambda books: books.exported == REQUESTS, BACK)

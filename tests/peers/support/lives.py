@@ -21,6 +21,8 @@ class Life:
     asked: set
     """The requests that were in flight when it ended; they may have left a span or not."""
     killed_at: float
+    books: object
+    """The last reading of its books."""
 
     def missing(self, found):
         """How long before its end those were answered that left no span."""
@@ -53,8 +55,10 @@ class Lives:
         url = proxy.inbound_url(f"/status/200/{len(self.all)}-")
         return Load(self._loop, url, clients, most, pause)
 
-    def live(self, requests, meanwhile=lambda: None):
-        """A life that ends at its so many-th request; gives the books that it began with."""
+    def live(self, requests, meanwhile=lambda: None, is_ready=None):
+        """A life that ends at its so many-th request, and not before its books are as told; gives
+        the books that it began with.
+        """
         proxy = self.start()
         with proxy:
             begin = proxy.books()
@@ -62,12 +66,13 @@ class Lives:
             try:
                 meanwhile()
                 eventually(lambda: len(load.answers) >= requests, "enough requests", 3 * DEADLINE)
+                books = proxy.wait_for_books(is_ready) if is_ready else proxy.books()
                 assert load.is_faultless, load.failed
                 killed_at = time.monotonic()
                 proxy.crash()
             finally:
                 load.close()
-            self.all.append(Life(dict(load.answered_at), set(load.failed), killed_at))
+            self.all.append(Life(dict(load.answered_at), set(load.failed), killed_at, books))
         return begin
 
     def assert_kept(self, paths, tail):
