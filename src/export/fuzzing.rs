@@ -1,4 +1,5 @@
-//! What a collector answers, for the fuzz targets: there only when they are built.
+//! What is written for destinations, and what a collector answers, for the fuzz targets: there only
+//! when they are built.
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -6,7 +7,9 @@ use http::{HeaderMap, Response};
 use super::answer::{self, Form};
 use super::exporter::Outcome;
 use super::otlp::read_grpc;
+use super::parcel::Parcel;
 use super::transport::Answer;
+use super::{json, zipkin};
 
 /// Whether a batch is to be sent again (`None`), or how many of its spans were not taken.
 fn settled(outcome: Outcome) -> Option<u64> {
@@ -20,6 +23,18 @@ fn settled(outcome: Outcome) -> Option<u64> {
         }
         Outcome::Retry { .. } => None,
     }
+}
+
+/// A parcel as OTLP in JSON, unless it is unfit for that.
+#[must_use]
+pub fn json(parcel: &Parcel) -> Option<Vec<u8>> {
+    json::of(parcel).ok()
+}
+
+/// An export request of spans as Zipkin's JSON, unless it is unfit for that.
+#[must_use]
+pub fn zipkin(message: &[u8]) -> Option<Bytes> {
+    zipkin::body(&Bytes::copy_from_slice(message)).ok()
 }
 
 /// Reads the answer of OTLP/gRPC that has this body and these trailers.

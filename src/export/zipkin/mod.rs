@@ -78,7 +78,7 @@ impl Exporter for Post {
 }
 
 /// The list of the spans of an export request.
-fn body(message: &Bytes) -> Result<Bytes, Unfit> {
+pub(super) fn body(message: &Bytes) -> Result<Bytes, Unfit> {
     let request = ExportTraceServiceRequest::decode(message.clone())
         .map_err(|error| Unfit(format!("it is not the protobuf of an OTLP request: {error}")))?;
     let mut spans = Vec::new();
