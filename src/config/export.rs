@@ -14,6 +14,7 @@ pub(super) fn of(values: &mut Values, receive: &crate::receive::Config) -> Confi
     for destination in further.iter().chain([&first]) {
         receive::check_loop(values, receive, destination);
     }
+    receive::check_takers(values, further.iter().chain([&first]));
     Config {
         first,
         further,

@@ -65,6 +65,24 @@ pub(super) fn check_loop(values: &mut Values, receive: &Config, to: &Destination
     }
 }
 
+/// Warns of metrics and logs that are received while nothing takes them.
+pub(super) fn check_takers<'d>(values: &mut Values, to: impl IntoIterator<Item = &'d Destination>) {
+    let takes_spans_alone = |to: &Destination| matches!(to.target, Target::Zipkin(_));
+    if !to.into_iter().all(takes_spans_alone) {
+        return;
+    }
+    for key in [OTLP_GRPC, OTLP_HTTP] {
+        if values.is_set(key) {
+            let origin = values.origin(key).clone();
+            let text = format!(
+                "metrics and logs that come to {key} ({origin}) are thrown away, because Zipkin \
+                 takes none: name a destination under export.destinations that does"
+            );
+            values.warn(text);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{LEAST, load, with, wrong_file};
@@ -139,6 +157,23 @@ mod tests {
         let elsewhere =
             "export.otlp.endpoint: http://collector:4318\nreceive.otlp_http: 127.0.0.1:4318\n";
         assert!(load(&format!("{LEAST}{elsewhere}"), &[], &[]).is_ok());
+    }
+
+    #[test]
+    fn what_no_destination_takes_is_warned_of() {
+        let of = |rest: &str| {
+            let yaml = format!(
+                "{LEAST}receive.otlp_http: 127.0.0.1:7\nexport:\n  otlp.enabled: false\n  \
+                 destinations:\n    zipkin: {{type: zipkin}}\n{rest}"
+            );
+            load(&yaml, &[], &[]).unwrap().warnings
+        };
+        assert_eq!(
+            of(""),
+            ["metrics and logs that come to receive.otlp_http (spandrel.yaml:2) are thrown away, \
+              because Zipkin takes none: name a destination under export.destinations that does"]
+        );
+        assert_eq!(of("    lines: {type: file, path: '-'}\n"), [""; 0]);
     }
 
     #[test]
