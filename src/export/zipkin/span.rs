@@ -95,8 +95,9 @@ pub(super) fn of<'a>(
     scope: Option<&'a InstrumentationScope>,
 ) -> Result<ZipkinSpan<'a>, Unfit> {
     let lasted = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
+    // Some write that there is no parent as zeros.
     let parent_id = match &*span.parent_span_id {
-        [] => None,
+        parent if parent.iter().all(|byte| *byte == 0) => None,
         parent => Some(id::<8>(parent)?),
     };
     Ok(ZipkinSpan {
@@ -208,6 +209,10 @@ fn all_tags<'a>(
             all.insert(key, count.to_string());
         }
     }
+    // Zipkin takes any value for a failure, this one too.
+    if all.get(ERROR).is_some_and(|value| value == "false") {
+        all.remove(ERROR);
+    }
     let status = span.status.as_ref();
     match status.map(|status| status.code()) {
         Some(StatusCode::Error) => {
@@ -219,10 +224,6 @@ fn all_tags<'a>(
             all.insert("otel.status_code", "OK".to_owned());
         }
         Some(StatusCode::Unset) | None => {}
-    }
-    // Zipkin takes any value for a failure, this one too.
-    if all.get(ERROR).is_some_and(|value| value == "false") {
-        all.remove(ERROR);
     }
     all
 }

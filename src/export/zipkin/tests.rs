@@ -161,6 +161,8 @@ fn only_what_failed_has_the_tag_error() {
     assert_eq!(error(1, vec![]), None);
     assert_eq!(error(0, vec![key("error", Value::BoolValue(false))]), None);
     assert_eq!(error(0, vec![text("error", "timeout")]), Some("timeout".into()));
+    let status = Some(Status { message: "false".to_owned(), code: 2 });
+    assert_eq!(posted(Span { status, ..span() })["tags"]["error"], "false", "the message of one");
     assert_eq!(posted(Span { status: None, ..span() })["tags"].get("otel.status_code"), None);
 }
 
@@ -169,6 +171,13 @@ fn a_service_without_a_name_gets_one() {
     let body = body(&parcel(span(), vec![]).message).expect("it is fit");
     let list: Vec<serde_json::Value> = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(list[0]["localEndpoint"], serde_json::json!({"serviceName": "unknown_service"}));
+}
+
+#[test]
+fn a_parent_of_zeros_is_none() {
+    for parent_span_id in [vec![], vec![0; 8]] {
+        assert_eq!(posted(Span { parent_span_id, ..span() }).get("parentId"), None);
+    }
 }
 
 #[test]
