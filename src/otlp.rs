@@ -1,4 +1,10 @@
-//! The words that all who read or write OTLP share: what is sent, and how it is written down.
+//! The words that all who read or write OTLP share: what is sent, how it is written down, and what
+//! counts in it.
+
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 /// What a message carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,4 +39,23 @@ pub enum Encoding {
     Protobuf,
     /// The JSON of OTLP: ids in hexadecimal, names in camel case.
     Json,
+}
+
+/// Whether a span has the status error.
+#[must_use]
+pub fn is_error(span: &Span) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
+}
+
+/// How many data points a metric has, for which the books count it.
+#[must_use]
+pub const fn data_points(metric: &Metric) -> usize {
+    match &metric.data {
+        Some(Data::Gauge(data)) => data.data_points.len(),
+        Some(Data::Sum(data)) => data.data_points.len(),
+        Some(Data::Histogram(data)) => data.data_points.len(),
+        Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
+        Some(Data::Summary(data)) => data.data_points.len(),
+        None => 0,
+    }
 }

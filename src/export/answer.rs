@@ -111,7 +111,7 @@ fn advice(status: u16, headers: &HeaderMap, said: &str) -> String {
 
 /// How long to wait, in seconds or until a date. The date is read by our own clock: where that
 /// disagrees with the server's, our own waits make good for it.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

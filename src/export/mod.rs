@@ -48,7 +48,7 @@ pub use forward::{Forwarder, Full};
 pub use parcel::{Parcel, Signal};
 pub use pipeline::Pipeline;
 pub use request::headers;
-pub use sink::{HAND_OVER_BYTES, HAND_OVER_SPANS, Sink};
+pub use sink::Sink;
 pub use transport::{Answer, Bounds, SendError, Transport, roots, uri};
 
 use destination::{Accounts, Door, Limits, Terms, Times};

@@ -14,10 +14,10 @@ use crate::metrics::{Books, Counter, DropReason, Registry, SPANS_CREATED};
 use crate::trace::span::{Attributes, Span, SpanBatch};
 
 /// A worker hands its batch over when it holds this many spans.
-pub const HAND_OVER_SPANS: usize = 256;
+const HAND_OVER_SPANS: usize = 256;
 
 /// A worker hands its batch over when it takes up this many bytes.
-pub const HAND_OVER_BYTES: usize = 256 * 1024;
+const HAND_OVER_BYTES: usize = 256 * 1024;
 
 /// Into how many batches the room of a worker is divided at least, so that the pipeline has time to
 /// come for them.

@@ -57,6 +57,19 @@ impl Outcome {
             self.refused += 1;
         }
     }
+
+    /// The outcome, unless there were items and none of them could be read.
+    ///
+    /// # Errors
+    /// Then, in words for the sender.
+    pub fn unless_unreadable(self) -> Result<Self, String> {
+        match self {
+            Self { taken: 0, refused: 1.. } => {
+                Err("nothing in the body can be read as OTLP".to_owned())
+            }
+            outcome => Ok(outcome),
+        }
+    }
 }
 
 /// Why a message was not taken.

@@ -138,12 +138,8 @@ impl Desk {
     ) -> Result<(Option<Parcel>, Outcome), Malformed> {
         let mut packing = Packing::new(&self.known);
         message::each::<I>(encoding, message, &mut packing)?;
-        match packing.finish(I::SIGNAL) {
-            (None, Outcome { taken: 0, refused: 1.. }) => {
-                Err(Malformed("nothing in the body can be read as OTLP".to_owned()))
-            }
-            packed => Ok(packed),
-        }
+        let (parcel, outcome) = packing.finish(I::SIGNAL);
+        Ok((parcel, outcome.unless_unreadable().map_err(Malformed)?))
     }
 }
 

@@ -8,16 +8,14 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use prost::encoding;
 
 use crate::analysis::message::{Item, Take};
 use crate::export::Parcel;
 use crate::intake::Outcome;
-use crate::otlp::Signal;
+use crate::otlp::{self, Signal};
 use crate::trace::resource;
 
 /// The field of the groups in a message, and of the resource or the scope in a group.
@@ -47,7 +45,7 @@ impl Forwarded for Span {
     }
 
     fn is_error(&self) -> bool {
-        self.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
+        otlp::is_error(self)
     }
 
     fn is_sound(&self) -> bool {
@@ -65,14 +63,7 @@ impl Forwarded for Metric {
     const SIGNAL: Signal = Signal::Metrics;
 
     fn count(&self) -> usize {
-        match &self.data {
-            Some(Data::Gauge(data)) => data.data_points.len(),
-            Some(Data::Sum(data)) => data.data_points.len(),
-            Some(Data::Histogram(data)) => data.data_points.len(),
-            Some(Data::ExponentialHistogram(data)) => data.data_points.len(),
-            Some(Data::Summary(data)) => data.data_points.len(),
-            None => 0,
-        }
+        otlp::data_points(self)
     }
 
     fn is_error(&self) -> bool {

@@ -54,12 +54,7 @@ pub(super) fn take(
             message::each::<LogRecord>(encoding, body, &mut lines).map(|()| lines.outcome)
         }
     };
-    outcome.and_then(|outcome| match outcome {
-        Outcome { taken: 0, refused: 1.. } => {
-            Err(Malformed("nothing in the body can be read as OTLP".to_owned()))
-        }
-        outcome => Ok(outcome),
-    })
+    outcome?.unless_unreadable().map_err(Malformed)
 }
 
 /// Takes spans into the store.
