@@ -183,3 +183,30 @@ def test_otel_traces_exporter_console_alone_needs_no_collector(binary, tmp_path)
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+CANARY = {"export.canary": "true"}
+SOON = 2
+"""Seconds within which something is known of the canary: one, and what starting takes."""
+
+
+def test_a_canary_says_that_the_way_is_free(start, receivers, protocol):
+    proxy = start(receivers[0], CANARY, protocol)
+    proxy.wait_for_books(lambda books: books.exported == 1, SOON)
+    eventually(lambda: "the canary span arrived" in proxy.stderr(), proxy.stderr, SOON)
+    assert "otlp: reachable" in proxy.page("/ready?verbose")
+    assert sum(receivers[0].paths().values()) == 1
+
+
+@pytest.mark.parametrize("mode", [modes.REFUSED, modes.BLACK_HOLE, modes.UNAVAILABLE])
+def test_a_canary_says_why_the_way_is_blocked_and_the_sidecar_is_ready(
+    start, receivers, protocol, mode
+):
+    receivers[0].switch(mode)
+    proxy = start(receivers[0], CANARY, protocol)
+    eventually(lambda: "does not arrive" in proxy.stderr(), proxy.stderr, SOON)
+    assert "otlp: unreachable" in proxy.page("/ready?verbose")
+    assert "canary span arrived" not in proxy.stderr()
+    assert proxy.books().exported == 0
+    receivers[0].switch(modes.HEALTHY)
+    proxy.wait_for_books(lambda books: books.exported == 1, BACK)
