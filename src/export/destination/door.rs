@@ -63,7 +63,7 @@ impl Door {
 
     /// Whether a parcel would push out nothing that has waited longer.
     pub(in crate::export) fn has_room_for(&self, parcel: &Parcel) -> bool {
-        self.queue().has_room(parcel.message.len(), 0)
+        self.queue().accepts(parcel.message.len())
     }
 
     /// Waits until something has come in.

@@ -11,6 +11,8 @@ mod cut;
 mod door;
 mod flights;
 mod queue;
+#[cfg(test)]
+mod spool_tests;
 mod spooling;
 mod standing;
 #[cfg(test)]
@@ -27,8 +29,8 @@ use breaker::Breaker;
 pub(super) use door::Door;
 use flights::{Flight, Flights};
 pub(super) use queue::Limits;
-use queue::Waiting;
-use spooling::{Done, Spooling};
+use queue::{Queue, Waiting};
+use spooling::{Done, Noted, Spooling};
 use standing::Standing;
 
 use super::encode::Encoder;
@@ -41,6 +43,9 @@ use crate::reach::Reach;
 /// How often parcels are cut because they were found malformed, until one arrives: enough to find
 /// several spans at fault, and few where everything is refused.
 const MOST_CUTS: u32 = 64;
+
+/// How long it is believed that what is as long as something refused as too large is refused, too.
+const LONGEST_HOLDS: Duration = Duration::from_mins(10);
 
 /// How soon something is to be known of the canary.
 const CANARY_PATIENCE: Duration = Duration::from_secs(1);
@@ -100,12 +105,14 @@ pub(super) struct Destination {
     standing: Standing,
     /// When the canary was sent off, until something is known of it.
     canary: Option<Instant>,
-    flights: Flights<Origin>,
+    /// With each, the bytes that it takes up packed, beside its message.
+    flights: Flights<(Origin, usize)>,
     spooling: Option<Spooling>,
     /// How many more malformed parcels are cut.
     cuts: u32,
-    /// The longest message that it takes, in bytes, as far as that is known.
-    longest: usize,
+    /// The longest message that it takes, in bytes, and until when that is believed.
+    longest: Option<(usize, Instant)>,
+    is_turn_of_disk: bool,
     last_delivery: Option<Instant>,
 }
 
@@ -134,7 +141,8 @@ impl Destination {
             flights: Flights::new(),
             spooling,
             cuts: MOST_CUTS,
-            longest: usize::MAX,
+            longest: None,
+            is_turn_of_disk: true,
             last_delivery: None,
         }
     }
@@ -177,45 +185,70 @@ impl Destination {
 
     fn send_what_may_go(&mut self, phase: Phase) {
         while self.flights.len() < self.breaker.slots() {
-            let stored = self.spooling.as_mut().filter(|_| phase == Phase::Running);
-            let (waiting, origin) = match stored.and_then(Spooling::next) {
-                Some((waiting, ticket)) => (waiting, Origin::Disk(ticket)),
-                None => match self.next_due(phase) {
-                    Some(waiting) => (waiting, Origin::Memory),
-                    None => return,
-                },
+            // Each has its turn, so that what never arrives from one does not hold up the other.
+            let next = if self.is_turn_of_disk {
+                self.next_stored(phase).or_else(|| self.next_waiting(phase))
+            } else {
+                self.next_waiting(phase).or_else(|| self.next_stored(phase))
             };
+            let Some((waiting, origin)) = next else { return };
+            self.is_turn_of_disk = matches!(origin, Origin::Memory);
             self.send(waiting, origin);
         }
     }
 
+    fn next_stored(&mut self, phase: Phase) -> Option<(Waiting, Origin)> {
+        let stored = self.spooling.as_mut().filter(|_| phase == Phase::Running);
+        let (waiting, ticket) = stored.and_then(Spooling::next)?;
+        Some((waiting, Origin::Disk(ticket)))
+    }
+
+    fn next_waiting(&mut self, phase: Phase) -> Option<(Waiting, Origin)> {
+        let waiting = self.next_due(phase, Queue::next)?;
+        Some((waiting, Origin::Memory))
+    }
+
     /// Puts on disk what comes while the way is blocked, and what finds too little room in memory.
     fn spool_what_must(&mut self, phase: Phase) {
+        let (may_fetch, wants_disk) = (self.may_fetch(phase), self.wants_disk(phase));
         let Some(spooling) = &mut self.spooling else { return };
-        spooling.go_on();
-        let is_pressed = self.door.queue().is_half_full();
-        let is_blocked = match phase {
-            Phase::Running => self.breaker.is_blocked(),
-            _ => self.breaker.is_failing(),
-        };
-        if (is_blocked || is_pressed)
+        spooling.go_on(may_fetch);
+        if wants_disk
             && spooling.may_keep()
-            && let Some(waiting) = self.next_due(phase)
+            && let Some(waiting) = self.next_due(phase, Queue::next_to_keep)
             && let Some(spooling) = &mut self.spooling
         {
             spooling.keep(waiting);
         }
     }
 
-    /// The next parcel, unless it is better to wait.
-    fn next_due(&mut self, phase: Phase) -> Option<Waiting> {
+    /// Whether what waits is better put on disk.
+    fn wants_disk(&self, phase: Phase) -> bool {
+        let is_blocked = match phase {
+            Phase::Running => self.breaker.is_blocked(),
+            _ => self.breaker.is_failing(),
+        };
+        is_blocked || self.door.queue().is_half_full()
+    }
+
+    /// Whether what is on disk may be read, to be sent again.
+    fn may_fetch(&self, phase: Phase) -> bool {
+        phase == Phase::Running && self.door.queue().may_replay()
+    }
+
+    /// The parcel that `next` takes out, unless it is better to wait.
+    fn next_due(
+        &mut self,
+        phase: Phase,
+        next: impl FnOnce(&mut Queue, &mut Encoder) -> Option<Waiting>,
+    ) -> Option<Waiting> {
         let mut queue = self.door.queue();
         let is_late = |at: Instant| at + self.times.schedule_delay <= Instant::now();
         let is_due = self.canary.is_some()
             || phase != Phase::Running
             || queue.is_full()
             || queue.oldest().is_some_and(is_late);
-        if is_due && !queue.is_flying_high() { queue.next(&mut self.encoder) } else { None }
+        if is_due && !queue.is_flying_high() { next(&mut queue, &mut self.encoder) } else { None }
     }
 
     /// When there will be something to do, if nothing else happens before.
@@ -227,9 +260,10 @@ impl Destination {
             // Whatever is on its way will say when it lands.
             None => has_slot.then_some(at),
         };
-        let disk = self.spooling.as_ref().and_then(Spooling::wakes_at).and_then(may_send);
-        let may_keep = self.spooling.as_ref().is_some_and(Spooling::may_keep)
-            && (self.breaker.is_blocked() || phase != Phase::Running);
+        let spooling = self.spooling.as_ref();
+        let stored = spooling.filter(|_| phase == Phase::Running).and_then(Spooling::sends_at);
+        let asks = spooling.and_then(|spooling| spooling.asks_at(self.may_fetch(phase)));
+        let keeps = spooling.and_then(Spooling::keeps_at).filter(|_| self.wants_disk(phase));
         let queue = self.door.queue();
         let due = match queue.oldest() {
             _ if queue.is_empty() || queue.is_flying_high() => None,
@@ -240,20 +274,29 @@ impl Destination {
             }
             _ => Some(Instant::now()),
         };
-        let memory = due.and_then(|due| if may_keep { Some(due) } else { may_send(due) });
+        let keeps = keeps.filter(|_| queue.has_some_to_keep());
+        let keep = due.and_then(|due| keeps.map(|keeps| keeps.max(due)));
         let canary = self.canary.map(|sent| sent + CANARY_PATIENCE);
-        [disk, memory, canary].into_iter().flatten().min()
+        [stored.and_then(may_send), asks, due.and_then(may_send), keep, canary]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn send(&mut self, waiting: Waiting, origin: Origin) {
-        if waiting.parcel.message.len() > self.longest {
-            let reason = "it is longer than what was refused as too large";
-            return self.cut(&waiting, origin, reason);
+        let message = &waiting.parcel.message;
+        let is_too_long = self.longest().is_some_and(|longest| message.len() > longest);
+        if is_too_long && self.is_cut(&waiting, origin) {
+            return;
         }
         match self.exporter.pack(&waiting.parcel) {
             Ok(packed) => {
+                let is_shared = packed.body.as_ptr() == message.as_ptr();
+                let bytes = if is_shared { 0 } else { packed.body.len() };
+                self.door.queue().packed(bytes);
                 let sending = self.exporter.send(packed);
-                self.flights.begin(waiting, origin, sending, self.times.export_timeout);
+                let limit = self.times.export_timeout;
+                self.flights.begin(waiting, (origin, bytes), sending, limit);
             }
             Err(Unfit(reason)) => {
                 tracing::debug!(destination = %self.name, %reason, "a parcel cannot be packed");
@@ -262,9 +305,10 @@ impl Destination {
         }
     }
 
-    fn land(&mut self, flight: Flight<Origin>, outcome: Outcome) {
-        self.tell(&outcome);
-        let Flight { waiting, begun, note: origin } = flight;
+    fn land(&mut self, flight: Flight<(Origin, usize)>, outcome: Outcome) {
+        let Flight { waiting, begun, note: (origin, packed) } = flight;
+        self.door.queue().settled(packed);
+        self.tell(&outcome, waiting.parcel.items);
         match outcome {
             Outcome::Delivered { rejected, .. } => {
                 self.breaker.succeeded();
@@ -283,7 +327,9 @@ impl Destination {
             }
             Outcome::TooLarge { reason } => {
                 self.breaker.succeeded();
-                self.longest = self.longest.min(waiting.parcel.message.len().saturating_sub(1));
+                let shorter = waiting.parcel.message.len().saturating_sub(1);
+                let longest = self.longest().map_or(shorter, |longest| longest.min(shorter));
+                self.longest = Some((longest, Instant::now() + LONGEST_HOLDS));
                 self.cut(&waiting, origin, &reason);
             }
             Outcome::Malformed { reason } if self.cuts > 0 && waiting.parcel.items > 1 => {
@@ -299,10 +345,10 @@ impl Destination {
     }
 
     /// Tells how the destination stands with us. What is merely cut up says nothing about it.
-    fn tell(&mut self, outcome: &Outcome) {
+    fn tell(&mut self, outcome: &Outcome, items: usize) {
         let is_cut = match outcome {
-            Outcome::TooLarge { .. } => true,
-            Outcome::Malformed { .. } => self.cuts > 0,
+            Outcome::TooLarge { .. } => items > 1,
+            Outcome::Malformed { .. } => self.cuts > 0 && (items > 1 || self.cuts < MOST_CUTS),
             _ => false,
         };
         if is_cut {
@@ -328,8 +374,9 @@ impl Destination {
         let Some(spooling) = &mut self.spooling else { return };
         let mut queue = self.door.queue();
         match spooling.note(done) {
-            Some(Ok(bytes)) => queue.settled(bytes),
-            Some(Err(waiting)) => queue.put_back(waiting),
+            Some(Noted::Kept(bytes)) => queue.settled(bytes),
+            Some(Noted::NotKept(waiting)) => queue.put_back(waiting),
+            Some(Noted::Fetched(bytes)) => queue.replays(bytes),
             None => {}
         }
     }
@@ -344,7 +391,10 @@ impl Destination {
             count(books);
         });
         match (origin, &mut self.spooling) {
-            (Origin::Disk(ticket), Some(spooling)) => spooling.settle(waiting, ticket),
+            (Origin::Disk(ticket), Some(spooling)) => {
+                spooling.settle(waiting, ticket);
+                self.door.queue().replayed(message.len());
+            }
             _ => self.door.queue().settled(message.len()),
         }
     }
@@ -369,20 +419,33 @@ impl Destination {
 
     /// Makes two parcels of one, or gives it up where that cannot be done.
     fn cut(&mut self, waiting: &Waiting, origin: Origin, reason: &str) {
-        let Some(halves) = cut::in_two(&waiting.parcel) else {
+        if !self.is_cut(waiting, origin) {
             tracing::debug!(destination = %self.name, reason, "a single item is refused");
-            return self.give_up(waiting, origin, DropReason::Rejected);
-        };
+            self.give_up(waiting, origin, DropReason::Rejected);
+        }
+    }
+
+    /// Makes two parcels of one, where that can be done, and tells whether it could.
+    fn is_cut(&mut self, waiting: &Waiting, origin: Origin) -> bool {
+        let Some(halves) = cut::in_two(&waiting.parcel) else { return false };
         self.settle(waiting, origin, |_| {});
         let mut queue = self.door.queue();
         for parcel in halves {
             queue.hold(parcel.into());
         }
+        true
+    }
+
+    /// The longest message that it takes, as far as that is known.
+    fn longest(&self) -> Option<usize> {
+        let (longest, until) = self.longest?;
+        (Instant::now() < until).then_some(longest)
     }
 
     /// Puts on disk what is left, in no more time than `reserve`, and gives up the rest.
     async fn end(mut self, reserve: Duration) {
-        for Flight { waiting, note: origin, .. } in self.flights.cancel() {
+        for Flight { waiting, note: (origin, packed), .. } in self.flights.cancel() {
+            self.door.queue().settled(packed);
             // What comes from the disk is still there.
             if matches!(origin, Origin::Memory) {
                 self.door.queue().put_back(waiting);
@@ -404,9 +467,9 @@ impl Destination {
 
     async fn spool_the_rest(&mut self) {
         while let Some(spooling) = &mut self.spooling {
-            spooling.go_on();
+            spooling.go_on(false);
             if spooling.may_keep()
-                && let Some(waiting) = self.door.queue().next(&mut self.encoder)
+                && let Some(waiting) = self.door.queue().next_to_keep(&mut self.encoder)
             {
                 spooling.keep(waiting);
             }

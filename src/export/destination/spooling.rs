@@ -3,6 +3,7 @@
 //! The disk is slow and may fail, so nothing here waits for it: what is asked of the keeper is
 //! under way while the destination goes on, and where the disk fails, memory has to do.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,15 +32,15 @@ pub(super) struct Spooling {
     is_opening: bool,
     is_keeping: bool,
     is_fetching: bool,
-    /// What was handed out and is to be sent next.
-    ready: Option<(Waiting, Ticket)>,
+    /// What was handed out and is not on its way: what was tried before comes last.
+    ready: VecDeque<(Waiting, Ticket)>,
     /// Items on the disk.
     held: u64,
     /// What was sent last has used up the rate until then.
     replay_at: Instant,
-    /// The disk has failed, and is not to be asked for anything before.
+    /// The disk is not to be asked for anything before.
     well_at: Instant,
-    /// There was nothing to be handed out, and will not be before.
+    /// All that is on the disk is handed out, as far as is known until then.
     fetch_at: Instant,
     is_well: bool,
 }
@@ -53,6 +54,17 @@ pub(super) enum Done {
     Acknowledged(Result<(), SpoolError>),
 }
 
+/// What the disk makes of the memory.
+#[derive(Debug)]
+pub(super) enum Noted {
+    /// So many bytes are on the disk now.
+    Kept(usize),
+    /// It stays in memory.
+    NotKept(Waiting),
+    /// So many bytes were read from the disk.
+    Fetched(usize),
+}
+
 impl Spooling {
     pub(super) fn new(destination: &str, config: Config, accounts: Accounts) -> Self {
         Self {
@@ -64,7 +76,7 @@ impl Spooling {
             is_opening: false,
             is_keeping: false,
             is_fetching: false,
-            ready: None,
+            ready: VecDeque::new(),
             held: 0,
             replay_at: Instant::now(),
             well_at: Instant::now(),
@@ -75,7 +87,12 @@ impl Spooling {
 
     /// Whether it could keep a parcel now.
     pub(super) fn may_keep(&self) -> bool {
-        self.keeper.is_some() && !self.is_keeping && self.well_at <= Instant::now()
+        self.keeps_at().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// From when on it could keep a parcel, if nothing else must happen before.
+    pub(super) fn keeps_at(&self) -> Option<Instant> {
+        (self.keeper.is_some() && !self.is_keeping).then_some(self.well_at)
     }
 
     /// Whether nothing is under way that must not be cut off.
@@ -83,19 +100,29 @@ impl Spooling {
         self.under_way.is_empty()
     }
 
-    /// When there will be something to do, if nothing else happens before.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
+    /// When there is something to send, if there is.
+    pub(super) fn sends_at(&self) -> Option<Instant> {
+        (!self.ready.is_empty()).then_some(self.replay_at)
+    }
+
+    /// When the disk is to be asked for something, if it is; `may_fetch` where there is room.
+    pub(super) fn asks_at(&self, may_fetch: bool) -> Option<Instant> {
         match &self.keeper {
             None if self.is_opening => None,
             None => Some(self.well_at),
-            Some(_) if self.ready.is_some() => Some(self.replay_at),
-            Some(_) if self.held > 0 && !self.is_fetching => Some(self.well_at.max(self.fetch_at)),
+            Some(_) if may_fetch && self.wants_more() => Some(self.well_at.max(self.fetch_at)),
             Some(_) => None,
         }
     }
 
-    /// Has the spool opened, if it is not, and fetches what is to be sent next.
-    pub(super) fn go_on(&mut self) {
+    /// Whether there may be something on the disk that is to be sent next.
+    fn wants_more(&self) -> bool {
+        let has_new = self.ready.iter().any(|(waiting, _)| waiting.tried_since.is_none());
+        self.held > 0 && !has_new && !self.is_fetching
+    }
+
+    /// Has the spool opened, if it is not, and fetches what is to be sent next, if it `may_fetch`.
+    pub(super) fn go_on(&mut self, may_fetch: bool) {
         let Some(keeper) = &self.keeper else {
             if !self.is_opening && self.well_at <= Instant::now() {
                 self.is_opening = true;
@@ -106,16 +133,14 @@ impl Spooling {
             return;
         };
         let given_up = keeper.given_up();
-        if self.held > 0
-            && self.ready.is_none()
-            && !self.is_fetching
-            && self.well_at.max(self.fetch_at) <= Instant::now()
-        {
+        let keeper = Arc::clone(keeper);
+        if may_fetch && self.wants_more() && self.well_at.max(self.fetch_at) <= Instant::now() {
             self.is_fetching = true;
-            let keeper = Arc::clone(keeper);
             self.under_way.spawn(async move { Done::Fetched(keeper.oldest().await) });
         }
-        self.count_given_up(&given_up);
+        if !given_up.is_empty() {
+            self.count_given_up(&given_up);
+        }
     }
 
     /// Has a parcel kept.
@@ -133,7 +158,7 @@ impl Spooling {
         if self.replay_at > Instant::now() {
             return None;
         }
-        let next = self.ready.take()?;
+        let next = self.ready.pop_front()?;
         let seconds = next.0.parcel.message.len() as f64 / self.config.replay_rate.max(1) as f64;
         self.replay_at = Instant::now() + Duration::from_secs_f64(seconds);
         Some(next)
@@ -141,7 +166,7 @@ impl Spooling {
 
     /// Takes back what could not be sent.
     pub(super) fn put_back(&mut self, waiting: Waiting, ticket: Ticket) {
-        self.ready = Some((waiting, ticket));
+        self.ready.push_back((waiting, ticket));
     }
 
     /// Notes that something is no longer to be kept, as it has arrived, was given up, or waits in
@@ -165,23 +190,25 @@ impl Spooling {
         }
     }
 
-    /// Notes what was done; gives back a parcel that was not kept, or tells the length of one that
-    /// was.
-    pub(super) fn note(&mut self, done: Done) -> Option<Result<usize, Waiting>> {
+    /// Notes what was done, and tells what that makes of the memory.
+    pub(super) fn note(&mut self, done: Done) -> Option<Noted> {
         match done {
             Done::Opened(opened) => {
                 self.is_opening = false;
                 self.opened(opened);
                 None
             }
-            Done::Kept(waiting, kept) => {
+            Done::Kept(mut waiting, kept) => {
                 self.is_keeping = false;
-                Some(self.kept(waiting, kept))
+                waiting.is_for_memory = matches!(kept, Err(SpoolError::TooLarge { .. }));
+                Some(match self.kept(&waiting, kept) {
+                    true => Noted::Kept(waiting.parcel.message.len()),
+                    false => Noted::NotKept(waiting),
+                })
             }
             Done::Fetched(fetched) => {
                 self.is_fetching = false;
-                self.fetched(fetched);
-                None
+                self.fetched(fetched).map(Noted::Fetched)
             }
             Done::Acknowledged(acknowledged) => {
                 if let Err(error) = acknowledged {
@@ -207,31 +234,40 @@ impl Spooling {
         }
     }
 
-    fn kept(&mut self, waiting: Waiting, kept: Result<Kept, SpoolError>) -> Result<usize, Waiting> {
+    fn kept(&mut self, waiting: &Waiting, kept: Result<Kept, SpoolError>) -> bool {
         match kept {
             Ok(Kept { given_up }) => {
                 self.is_well_again();
                 let items = waiting.parcel.items as u64;
                 self.held += items;
-                self.fetch_at = Instant::now();
                 self.accounts.settle(waiting.parcel.signal, |books| books.spooled(items));
                 self.count_given_up(&given_up);
-                Ok(waiting.parcel.message.len())
+                self.fetch_at = Instant::now();
+                true
             }
+            // That says nothing of the disk.
+            Err(SpoolError::TooLarge { .. }) => false,
             Err(error) => {
                 self.is_unwell(&error);
-                Err(waiting)
+                false
             }
         }
     }
 
-    fn fetched(&mut self, fetched: Result<Option<Stored>, SpoolError>) {
+    /// Takes over what was handed out, and tells how long it is.
+    fn fetched(&mut self, fetched: Result<Option<Stored>, SpoolError>) -> Option<usize> {
         match fetched {
-            Ok(Some(stored)) => self.ready = Some((stored.parcel.into(), stored.ticket)),
-            // All of it is on its way, or was given up meanwhile, which is told apart.
+            Ok(Some(Stored { parcel, ticket, .. })) => {
+                let bytes = parcel.message.len();
+                // What is new goes before what was tried.
+                self.ready.push_front((parcel.into(), ticket));
+                return Some(bytes);
+            }
+            // All of it is handed out, or was given up meanwhile, which is told apart.
             Ok(None) => self.fetch_at = Instant::now() + PATIENCE,
             Err(error) => self.is_unwell(&error),
         }
+        None
     }
 
     fn count_given_up(&mut self, given_up: &GivenUp) {
@@ -265,7 +301,7 @@ impl Spooling {
     /// Ends what is under way, and lets go of the spool.
     pub(super) async fn close(mut self) {
         while let Some(Ok(done)) = self.under_way.join_next().await {
-            if let Some(Err(Waiting { parcel, .. })) = self.note(done) {
+            if let Some(Noted::NotKept(Waiting { parcel, .. })) = self.note(done) {
                 self.accounts.dropped(parcel.signal, DropReason::Shutdown, parcel.items);
             }
         }

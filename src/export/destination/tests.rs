@@ -3,11 +3,13 @@
 use super::super::exporter::{Exporter, Outcome, Packed, Sending, Unfit};
 use super::super::parcel::{Parcel, Signal};
 use super::super::spool;
-use super::super::testing::{books, finish, number};
-use super::super::{Batch, Config, Filter, Parts, Queue, Sink, Target};
+use super::super::testing::{books, finish, number, span, stored_books};
+use super::super::{Batch, Config, Filter, Forwarder, Full, Parts, Queue, Sink, Target};
 use crate::metrics::Registry;
-use crate::reach::Reach;
+use crate::reach::{Reach, State};
 use crate::trace::resource::Resource;
+use crate::trace::semconv::Key;
+use crate::trace::span::Attributes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use std::collections::VecDeque;
@@ -59,11 +61,11 @@ impl Exporter for Scripted {
     }
 }
 
-fn taken(rejected: u64) -> Outcome {
+pub(super) fn taken(rejected: u64) -> Outcome {
     Outcome::Delivered { rejected, message: String::new() }
 }
 
-fn retry(after: Option<Duration>) -> Outcome {
+pub(super) fn retry(after: Option<Duration>) -> Outcome {
     Outcome::Retry { after, reason: "busy".to_owned() }
 }
 
@@ -71,11 +73,13 @@ fn refused() -> Outcome {
     Outcome::Refused { reason: "bad".to_owned() }
 }
 
-struct Running {
-    registry: Registry,
+pub(super) struct Running {
+    pub(super) registry: Registry,
     sink: Sink,
     attempts: mpsc::UnboundedReceiver<(Instant, usize)>,
     fails: Arc<AtomicUsize>,
+    forwarder: Forwarder,
+    reach: Reach,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -83,11 +87,18 @@ struct Running {
 impl Running {
     /// A pipeline with batches of at most 4, a delay of 5 s and a queue of 16.
     fn start(script: impl IntoIterator<Item = Option<Outcome>>) -> Self {
-        Self::start_with(script, None)
+        Self::build(script, None)
     }
 
     /// The same, with a spool.
-    fn start_with(
+    pub(super) fn with_spool(
+        script: impl IntoIterator<Item = Option<Outcome>>,
+        spool: spool::Config,
+    ) -> Self {
+        Self::build(script, Some(spool))
+    }
+
+    fn build(
         script: impl IntoIterator<Item = Option<Outcome>>,
         spool: Option<spool::Config>,
     ) -> Self {
@@ -109,27 +120,51 @@ impl Running {
             canary: false,
             resource: Resource::new(None, &[]),
         };
-        let registry = Registry::default();
-        let mut parts = Parts::new(&config, &registry, Reach::default());
+        let (registry, reach) = (Registry::default(), Reach::default());
+        let mut parts = Parts::new(&config, &registry, reach.clone());
         parts.add(&config.first, Box::new(Scripted { script, failing, attempts: sender }));
         let (mut sinks, pipeline) = parts.join(1);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { stopped.await.unwrap_or_default() };
+        let forwarder = pipeline.forwarder(&registry);
         let task = tokio::spawn(pipeline.run(stopped, GRACE));
-        Self { registry, sink: sinks.remove(0), attempts, fails, stop, task }
+        Self { registry, sink: sinks.remove(0), attempts, fails, forwarder, reach, stop, task }
     }
 
-    fn send(&mut self, spans: usize) {
+    pub(super) fn send(&mut self, spans: usize) {
         finish(&mut self.sink, spans);
         self.sink.flush();
     }
 
+    /// Sends spans with so long a text.
+    pub(super) fn send_long(&mut self, spans: usize, length: usize) {
+        let mut attributes = Attributes::default();
+        attributes.text(Key::UrlPath, vec![b'a'; length]);
+        for _ in 0..spans {
+            self.sink.finish(span(), &[b"GET"], b"", &attributes);
+        }
+        self.sink.flush();
+    }
+
+    /// Ends by the signal, and gives the books and the sizes of all attempts unseen.
+    pub(super) async fn stop(self) -> ([u64; 6], Vec<usize>) {
+        let Self { registry, mut sink, mut attempts, stop, task, .. } = self;
+        sink.flush();
+        stop.send(()).expect("the pipeline runs");
+        task.await.expect("the pipeline does not panic");
+        let mut sizes = Vec::new();
+        while let Ok((_, size)) = attempts.try_recv() {
+            sizes.push(size);
+        }
+        (stored_books(&registry), sizes)
+    }
+
     /// From now on batches of so many spans fail.
-    fn fails(&self, spans: usize) {
+    pub(super) fn fails(&self, spans: usize) {
         self.fails.store(spans, Relaxed);
     }
 
-    async fn attempt(&mut self) -> (Instant, usize) {
+    pub(super) async fn attempt(&mut self) -> (Instant, usize) {
         self.attempts.recv().await.expect("the pipeline runs")
     }
 
@@ -366,8 +401,8 @@ async fn several_batches_are_on_their_way_until_one_fails() {
 async fn what_one_life_puts_on_disk_the_next_one_finds_and_sends() {
     let folder = format!("spandrel-destination-{}", std::process::id());
     let folder = std::env::temp_dir().join(folder);
-    let on_disk = || Some(spool::Config::new(folder.clone()));
-    let mut first = Running::start_with([], on_disk());
+    let on_disk = || spool::Config::new(folder.clone());
+    let mut first = Running::with_spool([], on_disk());
     first.fails(4);
     first.send(4);
     first.attempt().await;
@@ -378,9 +413,53 @@ async fn what_one_life_puts_on_disk_the_next_one_finds_and_sends() {
     };
     assert_eq!(of(&registry), [4, 0, 0, 0, 4, 0]);
 
-    let mut second = Running::start_with([], on_disk());
+    let mut second = Running::with_spool([], on_disk());
     assert_eq!(second.attempt().await.1, 4);
     let (registry, _) = second.end_unread().await;
     assert_eq!(of(&registry), [0, 4, 4, 0, 0, 0]);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
+}
+
+fn forwarded(items: usize, bytes: usize) -> Parcel {
+    let message = vec![0; bytes].into();
+    Parcel { signal: Signal::Logs, items, has_error: false, message }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_after_the_end_is_not_taken() {
+    let running = Running::start([]);
+    let forwarder = running.forwarder.clone();
+    running.stop.send(()).expect("the pipeline runs");
+    running.task.await.expect("no panic");
+    assert_eq!(forwarder.offer(&forwarded(3, 10)), Err(Full));
+    let samples = running.registry.samples();
+    let queued = samples.iter().filter(|s| s.metric.name == "spandrel_records_queued");
+    assert_eq!(queued.map(|s| s.value).sum::<u64>(), 0);
+    assert_eq!(number(&running.registry, "queued", ""), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_size_that_was_refused_once_is_tried_again_after_some_time() {
+    let large = || Some(Outcome::TooLarge { reason: "whatever".to_owned() });
+    let mut running = Running::start(std::iter::repeat_with(large).take(7));
+    running.send(4);
+    for _ in 0..7 {
+        running.attempt().await;
+    }
+    running.send(4);
+    sleep(HOUR).await;
+    running.send(4);
+    let (books, sizes) = running.end().await;
+    assert_eq!((books, sizes), ([12, 8, 0, 4, 0, 0], vec![1, 1, 1, 1, 4]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_single_spans_are_found_malformed_is_told() {
+    let bad = || Some(Outcome::Malformed { reason: "no".to_owned() });
+    let mut running = Running::start([bad()]);
+    running.send(1);
+    let reach = running.reach.clone();
+    running.end().await;
+    let standing = reach.all();
+    assert_eq!(standing.iter().map(|s| s.state).collect::<Vec<_>>(), [State::Refusing]);
 }
