@@ -641,7 +641,7 @@ mod tests {
                     Action::PutBack(which) if !model.flying.is_empty() => {
                         let mut waiting = model.flying.swap_remove(which % model.flying.len());
                         come = if waiting.parcel.has_error { waiting.parcel.items } else { 0 };
-                        waiting.tried_since.get_or_insert(Instant::now());
+                        waiting.tried_since.get_or_insert_with(Instant::now);
                         model.queue.put_back(waiting);
                     }
                     _ => {}
