@@ -5,12 +5,12 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics, metric};
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 
 use crate::export::parcel::{Parcel, Signal};
+use crate::otlp::{data_points, is_error};
 
 /// The two halves of a parcel, in the order of what is in it; `None` where it holds one thing only,
 /// or cannot be read. A metric is not cut between its data points.
@@ -53,22 +53,6 @@ fn parcel_of(signal: Signal, items: usize, has_error: bool, request: &impl Messa
 
 fn spans(all: &[ResourceSpans]) -> impl Iterator<Item = &Span> {
     all.iter().flat_map(|r| &r.scope_spans).flat_map(|s| &s.spans)
-}
-
-fn is_error(span: &Span) -> bool {
-    span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
-}
-
-/// How many data points a metric has.
-pub(in crate::export) fn data_points(metric: &Metric) -> usize {
-    match &metric.data {
-        None => 0,
-        Some(metric::Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(metric::Data::Sum(sum)) => sum.data_points.len(),
-        Some(metric::Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(metric::Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(metric::Data::Summary(summary)) => summary.data_points.len(),
-    }
 }
 
 /// Both halves of what `resources` hold, each made into a parcel.
@@ -155,6 +139,7 @@ envelope!(ScopeLogs, log_records: LogRecord, [scope, schema_url]);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::metric;
     use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint};
     use opentelemetry_proto::tonic::trace::v1::Status;
     use proptest::prelude::*;
