@@ -15,6 +15,7 @@ mod queue;
 mod spool_tests;
 mod spooling;
 mod standing;
+mod terms;
 #[cfg(test)]
 mod tests;
 
@@ -32,13 +33,13 @@ pub(super) use queue::Limits;
 use queue::{Queue, Waiting};
 use spooling::{Done, Noted, Spooling};
 use standing::Standing;
+pub(super) use terms::{Phase, Terms, Times};
 
 use super::encode::Encoder;
 use super::exporter::{Exporter, Outcome, Unfit};
 use super::parcel::Parcel;
-use super::spool::{self, Ticket};
+use super::spool::Ticket;
 use crate::metrics::{Books, DropReason};
-use crate::reach::Reach;
 
 /// How often parcels are cut because they were found malformed, until one arrives: enough to find
 /// several spans at fault, and few where everything is refused.
@@ -52,38 +53,6 @@ const CANARY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a spool may take to be closed: a disk that hangs must not keep the process from ending.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// What a destination is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Gather and send.
-    Running,
-    /// Send what there is, and end.
-    Closing,
-    /// Put on disk what is left, in no more time than this, give up the rest, and end.
-    Over(Duration),
-}
-
-/// What a destination is given to go by.
-#[derive(Clone, Debug)]
-pub(super) struct Terms {
-    pub(super) times: Times,
-    /// Where what cannot be sent is put on disk, if anywhere.
-    pub(super) spool: Option<spool::Config>,
-    /// Whether the first span is one that tells whether the way is free.
-    pub(super) has_canary: bool,
-    /// Where it tells whether it is reached.
-    pub(super) reach: Reach,
-}
-
-/// The times a destination is given.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    /// The longest time a span waits for its parcel to fill.
-    pub(super) schedule_delay: Duration,
-    /// How long one attempt may take, and how long a parcel is tried while others arrive.
-    pub(super) export_timeout: Duration,
-}
 
 /// Where a parcel comes from, and would have to go back to.
 #[derive(Clone, Copy, Debug)]
@@ -298,9 +267,12 @@ impl Destination {
                 let limit = self.times.export_timeout;
                 self.flights.begin(waiting, (origin, bytes), sending, limit);
             }
+            // It may be one item of many that is at fault.
             Err(Unfit(reason)) => {
-                tracing::debug!(destination = %self.name, %reason, "a parcel cannot be packed");
-                self.give_up(&waiting, origin, DropReason::Unfit);
+                if !self.is_cut(&waiting, origin) {
+                    tracing::debug!(destination = %self.name, %reason, "an item cannot be packed");
+                    self.give_up(&waiting, origin, DropReason::Unfit);
+                }
             }
         }
     }
@@ -428,10 +400,21 @@ impl Destination {
     /// Makes two parcels of one, where that can be done, and tells whether it could.
     fn is_cut(&mut self, waiting: &Waiting, origin: Origin) -> bool {
         let Some(halves) = cut::in_two(&waiting.parcel) else { return false };
-        self.settle(waiting, origin, |_| {});
+        let Parcel { signal, items, message, .. } = &waiting.parcel;
+        let part_of = match (origin, &mut self.spooling) {
+            (Origin::Disk(ticket), Some(spooling)) => {
+                self.accounts.settle(*signal, |books| books.unspooled(*items as u64));
+                self.door.queue().replayed(message.len());
+                Some(spooling.cut_up(waiting, ticket))
+            }
+            _ => {
+                self.door.queue().settled(message.len());
+                waiting.part_of.clone()
+            }
+        };
         let mut queue = self.door.queue();
         for parcel in halves {
-            queue.hold(parcel.into());
+            queue.hold(Waiting { part_of: part_of.clone(), ..parcel.into() });
         }
         true
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::accounts::Accounts;
+use super::spooling::Whole;
 use crate::export::WhenFull;
 use crate::export::encode::Encoder;
 use crate::export::parcel::{Parcel, Signal};
@@ -39,11 +40,13 @@ pub(super) struct Waiting {
     pub(super) tried_since: Option<Instant>,
     /// The disk does not take it.
     pub(super) is_for_memory: bool,
+    /// The record on the disk that it is part of, which is settled when nothing holds this any more.
+    pub(super) part_of: Option<Arc<Whole>>,
 }
 
 impl From<Parcel> for Waiting {
     fn from(parcel: Parcel) -> Self {
-        Self { parcel, tried_since: None, is_for_memory: false }
+        Self { parcel, tried_since: None, is_for_memory: false, part_of: None }
     }
 }
 

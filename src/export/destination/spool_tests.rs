@@ -1,6 +1,6 @@
 //! Destinations with a spool on a real disk, in real time.
 
-use super::super::spool::{self, Keeper};
+use super::super::spool::{self, Keeper, SpoolError};
 use super::super::testing::number;
 use super::tests::{Running, retry, taken};
 use super::*;
@@ -21,7 +21,17 @@ impl Folder {
 
     /// How many spans are on the disk when nobody has it any more.
     async fn spans(&self) -> u64 {
-        let (keeper, found) = Keeper::open(&self.config(), "otlp").await.expect("it was let go of");
+        let opening = async {
+            loop {
+                match Keeper::open(&self.config(), "otlp").await {
+                    // Who was killed lets go of it a little later.
+                    Err(SpoolError::Locked { .. }) => tokio::task::yield_now().await,
+                    opened => return opened,
+                }
+            }
+        };
+        let opened = timeout(Duration::from_secs(20), opening).await.expect("it is let go of");
+        let (keeper, found) = opened.expect("the disk works");
         keeper.close().await.expect("the disk works");
         found.items.traces
     }
@@ -152,5 +162,26 @@ async fn while_the_way_is_blocked_what_comes_is_put_on_disk_and_sent_later() {
     until(&running, "exported_total", 12).await;
     until(&running, "spooled", 0).await;
     assert_eq!(running.stop().await.0, [12, 12, 0, 0, 0, 0]);
+    assert_eq!(folder.spans().await, 0);
+}
+
+#[tokio::test]
+async fn a_record_that_was_cut_up_stays_on_disk_until_its_parts_are_settled() {
+    let folder = Folder::new("cut");
+    let mut running = Running::with_spool([Some(retry(ASKED))], folder.config());
+    running.send(4);
+    running.stop().await;
+    assert_eq!(folder.spans().await, 4);
+
+    let large = || Some(Outcome::TooLarge { reason: "at most 3".to_owned() });
+    let mut running = Running::with_spool([large(), None, None], folder.config());
+    let sizes = [running.attempt().await.1, running.attempt().await.1, running.attempt().await.1];
+    assert_eq!(sizes, [4, 2, 2]);
+    running.kill().await;
+    assert_eq!(folder.spans().await, 4, "neither part has arrived");
+
+    let running = Running::with_spool([large()], folder.config());
+    until(&running, "exported_total", 4).await;
+    running.stop().await;
     assert_eq!(folder.spans().await, 0);
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -43,6 +44,23 @@ pub(super) struct Spooling {
     /// All that is on the disk is handed out, as far as is known until then.
     fetch_at: Instant,
     is_well: bool,
+    /// Records that were cut up, whose parts are all settled.
+    wholes: (mpsc::UnboundedSender<Ticket>, mpsc::UnboundedReceiver<Ticket>),
+}
+
+/// A record that was cut up. It stays on the disk for as long as a part of it, which holds this, has
+/// neither arrived nor been given up: a process that is killed before finds the whole again.
+#[derive(Debug)]
+pub(super) struct Whole {
+    ticket: Ticket,
+    settled: mpsc::UnboundedSender<Ticket>,
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        // Nobody listens any more once the spool is closed.
+        self.settled.send(self.ticket).ok();
+    }
 }
 
 /// What the keeper has done.
@@ -82,6 +100,7 @@ impl Spooling {
             well_at: Instant::now(),
             fetch_at: Instant::now(),
             is_well: true,
+            wholes: mpsc::unbounded_channel(),
         }
     }
 
@@ -134,6 +153,9 @@ impl Spooling {
         };
         let given_up = keeper.given_up();
         let keeper = Arc::clone(keeper);
+        while let Ok(ticket) = self.wholes.1.try_recv() {
+            self.acknowledge(ticket);
+        }
         if may_fetch && self.wants_more() && self.well_at.max(self.fetch_at) <= Instant::now() {
             self.is_fetching = true;
             self.under_way.spawn(async move { Done::Fetched(keeper.oldest().await) });
@@ -169,10 +191,19 @@ impl Spooling {
         self.ready.push_back((waiting, ticket));
     }
 
-    /// Notes that something is no longer to be kept, as it has arrived, was given up, or waits in
-    /// memory again.
+    /// Notes that a record is no longer to be kept, as it has arrived or was given up.
     pub(super) fn settle(&mut self, waiting: &Waiting, ticket: Ticket) {
         self.held = self.held.saturating_sub(waiting.parcel.items as u64);
+        self.acknowledge(ticket);
+    }
+
+    /// Notes that a record waits in memory again, in parts that are to hold what this gives.
+    pub(super) fn cut_up(&mut self, waiting: &Waiting, ticket: Ticket) -> Arc<Whole> {
+        self.held = self.held.saturating_sub(waiting.parcel.items as u64);
+        Arc::new(Whole { ticket, settled: self.wholes.0.clone() })
+    }
+
+    fn acknowledge(&mut self, ticket: Ticket) {
         if let Some(keeper) = self.keeper.clone() {
             self.under_way
                 .spawn(async move { Done::Acknowledged(keeper.acknowledge(ticket).await) });
@@ -300,6 +331,9 @@ impl Spooling {
 
     /// Ends what is under way, and lets go of the spool.
     pub(super) async fn close(mut self) {
+        while let Ok(ticket) = self.wholes.1.try_recv() {
+            self.acknowledge(ticket);
+        }
         while let Some(Ok(done)) = self.under_way.join_next().await {
             if let Some(Noted::NotKept(Waiting { parcel, .. })) = self.note(done) {
                 self.accounts.dropped(parcel.signal, DropReason::Shutdown, parcel.items);

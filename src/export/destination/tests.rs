@@ -29,6 +29,8 @@ struct Scripted {
     script: Mutex<VecDeque<Option<Outcome>>>,
     /// Batches of so many spans never arrive.
     failing: Arc<AtomicUsize>,
+    /// Batches of more spans cannot be packed.
+    fit: Arc<AtomicUsize>,
     attempts: mpsc::UnboundedSender<(Instant, usize)>,
 }
 
@@ -38,6 +40,9 @@ impl Exporter for Scripted {
     }
 
     fn pack(&self, parcel: &Parcel) -> Result<Packed, Unfit> {
+        if parcel.items > self.fit.load(Relaxed) {
+            return Err(Unfit("too many".to_owned()));
+        }
         Ok(Packed { signal: parcel.signal, body: parcel.message.clone() })
     }
 
@@ -78,6 +83,7 @@ pub(super) struct Running {
     sink: Sink,
     attempts: mpsc::UnboundedReceiver<(Instant, usize)>,
     fails: Arc<AtomicUsize>,
+    fits: Arc<AtomicUsize>,
     forwarder: Forwarder,
     reach: Reach,
     stop: oneshot::Sender<()>,
@@ -106,6 +112,8 @@ impl Running {
         let script = Mutex::new(script.into_iter().collect());
         let failing = Arc::new(AtomicUsize::new(0));
         let fails = Arc::clone(&failing);
+        let fit = Arc::new(AtomicUsize::new(usize::MAX));
+        let fits = Arc::clone(&fit);
         let first = super::super::Destination {
             name: "otlp".to_owned(),
             target: Target::Otlp(super::super::Otlp::default()),
@@ -122,13 +130,23 @@ impl Running {
         };
         let (registry, reach) = (Registry::default(), Reach::default());
         let mut parts = Parts::new(&config, &registry, reach.clone());
-        parts.add(&config.first, Box::new(Scripted { script, failing, attempts: sender }));
+        parts.add(&config.first, Box::new(Scripted { script, failing, fit, attempts: sender }));
         let (mut sinks, pipeline) = parts.join(1);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move { stopped.await.unwrap_or_default() };
         let forwarder = pipeline.forwarder(&registry);
         let task = tokio::spawn(pipeline.run(stopped, GRACE));
-        Self { registry, sink: sinks.remove(0), attempts, fails, forwarder, reach, stop, task }
+        Self {
+            registry,
+            sink: sinks.remove(0),
+            attempts,
+            fails,
+            fits,
+            forwarder,
+            reach,
+            stop,
+            task,
+        }
     }
 
     pub(super) fn send(&mut self, spans: usize) {
@@ -144,6 +162,12 @@ impl Running {
             self.sink.finish(span(), &[b"GET"], b"", &attributes);
         }
         self.sink.flush();
+    }
+
+    /// Ends at once, and settles nothing.
+    pub(super) async fn kill(self) {
+        self.task.abort();
+        self.task.await.expect_err("it was cut off");
     }
 
     /// Ends by the signal, and gives the books and the sizes of all attempts unseen.
@@ -462,4 +486,16 @@ async fn that_single_spans_are_found_malformed_is_told() {
     running.end().await;
     let standing = reach.all();
     assert_eq!(standing.iter().map(|s| s.state).collect::<Vec<_>>(), [State::Refusing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_packed_is_cut_until_it_can() {
+    let mut running = Running::start([]);
+    running.fits.store(2, Relaxed);
+    running.send(4);
+    assert_eq!([running.attempt().await.1, running.attempt().await.1], [2, 2]);
+    running.fits.store(0, Relaxed);
+    running.send(4);
+    let (registry, _) = running.end_unread().await;
+    assert_eq!(number(&registry, "dropped_total", "unfit"), 4);
 }
