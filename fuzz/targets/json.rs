@@ -22,7 +22,11 @@ fn written(signal: Signal, message: &[u8]) -> Option<String> {
 fn is_the_same<M: Message + Default + DeserializeOwned>(signal: Signal, bytes: &[u8]) {
     let Ok(request) = M::decode(bytes) else { return };
     let Some(line) = written(signal, &request.encode_to_vec()) else { return };
-    // What the reader does not take, such as a value of no kind, it is not asked about.
+    // What the reader does not take, it is not asked about: a value of no kind, and numbers that are
+    // none, with which it passes over the whole of what they are in.
+    if ["NaN", "Infinity"].iter().any(|none| line.contains(none)) {
+        return;
+    }
     let Ok(read) = serde_json::from_str::<M>(&line) else { return };
     assert_eq!(written(signal, &read.encode_to_vec()), Some(line));
 }
