@@ -26,8 +26,22 @@ fuzz_target!(|input: &[u8]| {
     whole[at] ^= 1 << (bit % 8);
     let found = messages(&whole, NUMBER);
     assert!(found.len() + 1 >= written.len());
+    // A message may hold the bytes of a record for the very place where they lie, of which the
+    // mutations of this target learn. Where the record around it is damaged, it is one.
+    let is_within = |message: &Vec<u8>| {
+        written.iter().any(|one| {
+            one.len() > message.len()
+                && one.windows(message.len().max(1)).any(|w| w == &message[..])
+        })
+    };
     let mut expected = written.iter();
-    assert!(found.iter().all(|message| expected.any(|one| one == message)), "in order");
+    for message in &found {
+        let at = expected.clone().position(|one| one == message);
+        match at {
+            Some(at) => drop(expected.nth(at)),
+            None => assert!(is_within(message), "in order"),
+        }
+    }
     // Another segment's records are none.
     assert!(messages(&whole, NUMBER + 1).is_empty());
 });
