@@ -5,7 +5,8 @@
 
 Two sidecars in front of one nginx are loaded by wrk in turn, in slices and in a random order: the
 receiver of one is healthy, that of the other is at fault for all of its SECONDS (60 unless said
-otherwise), which are followed by its recovery. Both keep a spool, unless `--no-spool` is said.
+otherwise), which are followed by its recovery. The 99th percentiles are compared over all slices
+and pair by pair, of which the median does not change with the speed of the machine. Both keep a spool, unless `--no-spool` is said.
 `kills` ends a sidecar so many times (100) by `kill -9` under load. Needs wrk and nginx, root for
 the fault `names`, and SPANDREL_BIN or a release build.
 """
@@ -13,6 +14,7 @@ the fault `names`, and SPANDREL_BIN or a release build.
 import contextlib
 import io
 import random
+import statistics
 import sys
 import tempfile
 import time
@@ -32,8 +34,10 @@ from support.sidecar import Plan, Sidecar, find_binary
 from support.wrk import Times, Wrk
 
 SECONDS = 60
-SLICE = 5
+SLICE = 2
 KILLS = 100
+LONGEST = 6.0
+"""Seconds that a life lasts at most; the disk is used from the second failure on."""
 RECOVERY = 600
 """Seconds that the recovery may take."""
 NAMES = "names"
@@ -57,10 +61,13 @@ ALL = [
     NAMES,
 ]
 """The faults, and no fault at all, which says how far two healthy sidecars are apart."""
+TAKES_NOTHING = (modes.UNAVAILABLE, modes.REFUSED)
+WAYS = (modes.HEALTHY, modes.RESET, modes.SLOW, *TAKES_NOTHING)
+"""What the receiver does while a sidecar is killed."""
 SPOOL = {"export.spool.max_bytes": "2GiB", "export.spool.replay_rate": "64MiB"}
 COLUMNS = (
     "fault", "protocol", "requests", "failed", "p50 beside", "p50", "p99 beside", "p99", "p99 more",
-    "RSS beside", "RSS", "spans", "exported", "dropped", "twice", "recovered in", "books",
+    "by pairs", "RSS beside", "RSS", "spans", "exported", "dropped", "twice", "recovered in", "books",
 )  # fmt: skip
 
 
@@ -101,12 +108,15 @@ class Measure:
     def run(self, seconds):
         """Measures, waits for the recovery, and prints a line."""
         times = {name: Times() for name in self._ways}
+        pairs = []
         for proxy in self._ways.values():
             self._wrk.run(proxy.inbound_url("/page"), 2, Times())
         self._begin()
         for _ in range(max(1, seconds // SLICE)):
+            pair = {}
             for name in random.sample(list(self._ways), len(self._ways)):
-                self._wrk.run(self._ways[name].inbound_url("/page"), SLICE, times[name])
+                pair[name] = self._wrk.run(self._ways[name].inbound_url("/page"), SLICE, times[name])
+            pairs.append(pair["faulty"].percentile(0.99) / pair["beside"].percentile(0.99))
         most = {name: most_resident(proxy.pid) for name, proxy in self._ways.items()}
         self._end()
         began = time.monotonic()
@@ -115,7 +125,7 @@ class Measure:
             for name, proxy in self._ways.items()
         }
         took = time.monotonic() - began
-        self._print(times, most, settled["faulty"], took)
+        self._print(times, pairs, most, settled["faulty"], took)
 
     def _begin(self):
         if self._names:
@@ -130,7 +140,7 @@ class Measure:
             self._names.know("127.0.0.1")
         self._faulty.switch(modes.HEALTHY)
 
-    def _print(self, times, most, books, took):
+    def _print(self, times, pairs, most, books, took):
         beside, faulty = times["beside"], times["faulty"]
         p99 = [of.percentile(0.99) for of in (beside, faulty)]
         report = self._faulty.report()
@@ -147,6 +157,7 @@ class Measure:
             self._fault, self._protocol, faulty.requests, beside.failed + faulty.failed,
             *(f"{of.percentile(0.5) / 1_000:.2f}" for of in (beside, faulty)),
             *(f"{value / 1_000:.2f}" for value in p99), f"{p99[1] / p99[0] - 1:+.1%}",
+            f"{statistics.median(pairs) - 1:+.1%}",
             *(most[name] // 2**20 for name in ("beside", "faulty")),
             books.created, books.exported, books.dropped, report["twice"], f"{took:.1f} s",
             ", ".join(wrong) or "balance",
@@ -207,8 +218,9 @@ class _Silent:
 def kill(kills):
     """Ends a sidecar so many times, and prints what became of the spans."""
     chance = random.Random()
-    print("| protocol | kills | requests | spans that arrived | lost | latest lost before its kill "
-          "| acknowledged twice | recovered |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    print("| protocol | kills | requests | spans that arrived | on disk at a kill | of these lost "
+          "| others lost | latest lost before its kill | malformed | acknowledged twice |")
+    print(f"|{'---|' * 10}")
     for protocol in (GRPC, HTTP):
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             loop = stack.enter_context(closing(Loop()))
@@ -216,22 +228,27 @@ def kill(kills):
             receiver = stack.enter_context(closing(FaultReceiver(notes=True)))
             settings = {"export.otlp.protocol": protocol, "export.otlp.timeout": "3s"}
             lives = Lives(find_binary(), Path(folder), loop, receiver, web.port, settings)
-            recovered = 0
-            ways = (modes.HEALTHY, modes.UNAVAILABLE, modes.REFUSED, modes.RESET, modes.SLOW)
+            kept = lost = 0
+            on_disk = None  # by the last books before a kill, where nothing left it since
             with contextlib.redirect_stdout(io.StringIO()):  # what sidecars say
-                for number in range(kills):
-                    receiver.switch(ways[number % len(ways)])
-                    recovered += lives.live(chance.randrange(1, 800)).recovered
+                for _ in range(kills):
+                    mode = chance.choice(WAYS)
+                    receiver.switch(mode)
+                    length = chance.uniform(0.05, LONGEST)
+                    began = lives.live(1, lambda length=length: time.sleep(length))
+                    if on_disk is not None:
+                        kept, lost = kept + on_disk, lost + max(0, on_disk - began.recovered)
+                    books = lives.all[-1].books
+                    on_disk = books.spooled if mode in TAKES_NOTHING else None
                 receiver.switch(modes.HEALTHY)
                 with lives.start() as proxy:
-                    books = proxy.wait_for_books(lambda books: books.waiting == 0, RECOVERY)
-                    recovered += books.recovered
+                    proxy.wait_for_books(lambda books: books.waiting == 0, RECOVERY)
             paths, report = receiver.paths(), receiver.report()
             missing = [life.missing(paths) for life in lives.all]
             latest = max((age for ages in missing for age in ages.values()), default=0.0)
             asked = sum(len(life.answered_at) for life in lives.all)
-            cells = [protocol, kills, asked, len(paths), sum(map(len, missing)),
-                     f"{latest:.2f} s", report["twice"], recovered]  # fmt: skip
+            cells = [protocol, kills, asked, len(paths), kept, lost, sum(map(len, missing)),
+                     f"{latest:.2f} s", len(report["malformed"]), report["twice"]]  # fmt: skip
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 

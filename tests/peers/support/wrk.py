@@ -48,18 +48,19 @@ class Times:
 class Wrk:
     """wrk with so many connections; each run is added to the times it is given."""
 
-    def __init__(self, folder, connections=16):
+    def __init__(self, folder, connections=16, headers=()):
         self._program = shutil.which("wrk")
         assert self._program, "there is no wrk: install it (apt-get install wrk)"
         self._script = folder / "done.lua"
         self._script.write_text(_DONE)
         self._connections = connections
+        self._headers = [word for header in headers for word in ("-H", header)]
 
     def run(self, url, seconds, times):
-        """Asks for a URL as often as it can."""
+        """Asks for a URL as often as it can; gives the times of this run alone."""
         command = [self._program, "-t1", f"-c{self._connections}", f"-d{seconds}s"]
         done = subprocess.run(
-            [*command, "-s", self._script, url],
+            [*command, *self._headers, "-s", self._script, url],
             capture_output=True,
             text=True,
             timeout=seconds + 30,
@@ -67,4 +68,7 @@ class Wrk:
         )
         assert done.returncode == 0, done.stderr
         line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))
-        times.add(json.loads(line.removeprefix("JSON ")))
+        run, alone = json.loads(line.removeprefix("JSON ")), Times()
+        for one in (times, alone):
+            one.add(run)
+        return alone
