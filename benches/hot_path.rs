@@ -9,12 +9,16 @@ use spandrel::export::Encoder;
 use spandrel::proxy::http1::head::{Answers, HeadLimits, RequestHead, ResponseHead, Scan};
 use spandrel::proxy::http1::splice::Edits;
 use spandrel::proxy::http1::target::Target;
+use spandrel::trace::health::HealthChecks;
 use spandrel::trace::propagate::carried::Carried;
 use spandrel::trace::propagate::{self, Config};
 use spandrel::trace::resource::Resource;
+use spandrel::trace::route::Routes;
+use spandrel::trace::sample::Sampler;
 use spandrel::trace::semconv::{self, Outcome, QueryValues, Request, Version, http};
 use spandrel::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
-use spandrel::trace::{Flags, IdGenerator, TraceContext};
+use spandrel::trace::zone::TrustZone;
+use spandrel::trace::{Flags, IdGenerator, TraceContext, tenant};
 
 const REQUEST: &[u8] = b"GET /orders/7?expand=items HTTP/1.1\r\n\
     Host: orders.shop.svc:8080\r\n\
@@ -150,5 +154,31 @@ fn spans(c: &mut Criterion) {
     c.bench_function("encode 512 spans", |b| b.iter(|| encoder.encode(black_box(&full).iter())));
 }
 
-criterion_group!(benches, parsing, propagation, spans);
+/// What every request asks of the settings.
+fn settings(c: &mut Criterion) {
+    let head = head();
+    let view = head.view(REQUEST);
+    let templates = (0..100).map(|n| format!("/things-{n}/{{id}}")).chain(["/orders/{id}".into()]);
+    let routes = Routes::new(&templates.collect::<Vec<_>>()).expect("the templates are good");
+    c.bench_function("find the route of 101", |b| b.iter(|| routes.find(black_box(b"/orders/7"))));
+    let checks = HealthChecks::default();
+    c.bench_function("see that it is no health check", |b| {
+        b.iter(|| checks.matches(black_box(b"/orders/7"), &view));
+    });
+    let tenants = tenant::Config::default();
+    c.bench_function("find the tenant", |b| b.iter(|| tenants.resolve(black_box(&view), || None)));
+    let zone = TrustZone::default();
+    let address = [10, 1, 2, 3].into();
+    c.bench_function("see that it stays inside", |b| {
+        b.iter(|| zone.contains(black_box(address), None));
+    });
+    let sampler = Sampler::parse("parentbased_traceidratio", 0.01).expect("it is one");
+    let found = propagate::extract(&view, &Config::default());
+    let trace = IdGenerator::from_seed([1; 32]).trace_id();
+    c.bench_function("decide whether it is recorded", |b| {
+        b.iter(|| sampler.decide(black_box(found.parent.as_ref()), trace));
+    });
+}
+
+criterion_group!(benches, parsing, propagation, settings, spans);
 criterion_main!(benches);

@@ -16,7 +16,7 @@ mod sdk;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
+use criterion::{Criterion, Throughput};
 use rustix::time::{ClockId, clock_gettime};
 
 use self::ours::Ours;
@@ -109,26 +109,27 @@ fn main() {
     }
 }
 
-/// The time that it takes to make a span, in bursts, none of which finds a full queue.
+/// The time that it takes to make a batch of spans, each of which finds an empty queue.
 fn make(criterion: &mut Criterion, side: &str) {
     let receiver = Receiver::start();
     let mut sender = start(side, Way::Http, receiver.address);
     let mut made = 0;
-    criterion.bench_function(&format!("make a span, {side}"), |bencher| {
-        bencher.iter_custom(|count| {
-            let (mut spent, mut left) = (Duration::ZERO, count);
-            while left > 0 {
-                let burst = left.min(BATCH as u64);
+    let mut group = criterion.benchmark_group("make a batch of spans");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    group.bench_function(side, |bencher| {
+        bencher.iter_custom(|batches| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..batches {
                 let begun = Instant::now();
-                (0..burst).for_each(|number| sender.span(made + number));
+                (0..BATCH as u64).for_each(|number| sender.span(made + number));
                 spent += begun.elapsed();
-                made += burst;
-                left -= burst;
+                made += BATCH as u64;
                 sender.drain(made);
             }
             spent
         });
     });
+    group.finish();
     sender.end();
 }
 
