@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::otlp::{self, Endpoint};
 use super::values::Values;
 use super::{proxies, value::Value};
-use crate::export::{Compression, Destination, Filter, Lines, Otlp, Proxy, Target, Zipkin};
+use crate::export::{Client, Compression, Destination, Filter, Lines, Otlp, Proxy, Target, Zipkin};
 
 /// The name of the destination that is `export.otlp`.
 pub(super) const OTLP: &str = "otlp";
@@ -31,7 +31,19 @@ impl Place<'_> {
         format!("{}.{name}", self.prefix)
     }
 
-    pub(super) fn compression(self, values: &Values) -> Compression {
+    /// How requests are made of what stands here.
+    pub(super) fn client(self, values: &mut Values, proxy: &Proxy) -> Client {
+        Client {
+            headers: values.map(&self.key("headers")),
+            compression: self.compression(values),
+            timeout: values.duration(&self.key("timeout")),
+            certificate: values.path(&self.key("certificate")),
+            client_certificate: self.client_certificate(values),
+            proxy: proxy.clone(),
+        }
+    }
+
+    fn compression(self, values: &Values) -> Compression {
         match values.word(&self.key("compression")).as_str() {
             "gzip" => Compression::Gzip,
             "zstd" => Compression::Zstd,
@@ -40,7 +52,7 @@ impl Place<'_> {
     }
 
     /// A certificate to present is of use only with its key.
-    pub(super) fn client_certificate(self, values: &mut Values) -> Option<(PathBuf, PathBuf)> {
+    fn client_certificate(self, values: &mut Values) -> Option<(PathBuf, PathBuf)> {
         let (certificate, key) = (self.key("client_certificate"), self.key("client_key"));
         for (one, other) in [(&certificate, &key), (&key, &certificate)] {
             if values.is_set(one) && !values.is_set(other) {
@@ -145,15 +157,7 @@ fn zipkin(values: &mut Values, at: Place<'_>, proxy: &Proxy) -> Zipkin {
         let text = "expected none or gzip, because Zipkin takes no other compression";
         values.refuse(&at.key("compression"), text);
     }
-    Zipkin {
-        url: zipkin_url(values, at),
-        headers: values.map(&at.key("headers")),
-        compression: at.compression(values),
-        timeout: values.duration(&at.key("timeout")),
-        certificate: values.path(&at.key("certificate")),
-        client_certificate: at.client_certificate(values),
-        proxy: proxy.clone(),
-    }
+    Zipkin { url: zipkin_url(values, at), client: at.client(values, proxy) }
 }
 
 /// The URL that spans are posted to: as it was given, or with the usual path where it has none.
@@ -185,10 +189,21 @@ fn lines(values: &mut Values, at: Place<'_>) -> Option<Lines> {
         values.refuse(&at.key("type"), &text);
         return None;
     };
+    let (max_bytes, max_files) = (at.key("max_bytes"), at.key("max_files"));
+    if path == STANDARD_OUTPUT {
+        for bound in [max_bytes, max_files] {
+            if values.is_set(&bound) {
+                let text = format!("this is for a file, and {key} names standard output");
+                values.refuse(&bound, &text);
+            }
+            values.forget(&bound);
+        }
+        return Some(Lines::default());
+    }
     Some(Lines {
-        path: (path != STANDARD_OUTPUT).then(|| path.into()),
-        max_bytes: values.number(&at.key("max_bytes")),
-        max_files: values.count(&at.key("max_files")),
+        path: Some(path.into()),
+        max_bytes: values.number(&max_bytes),
+        max_files: values.count(&max_files),
     })
 }
 
@@ -232,8 +247,7 @@ mod tests {
             traces_url: "http://gateway:4317".to_owned(),
             base_url: "http://gateway:4317".to_owned(),
             protocol: crate::export::Protocol::Grpc,
-            compression: Compression::Zstd,
-            ..Otlp::default()
+            client: Client { compression: Compression::Zstd, ..Client::default() },
         };
         assert_eq!(gateway.target, Target::Otlp(otlp));
         let url = "http://zipkin:9411/api/v2/spans".to_owned();
@@ -297,7 +311,8 @@ mod tests {
         ]));
         let url = "http://z:9411/api/v2/spans".to_owned();
         let timeout = std::time::Duration::from_millis(1_500);
-        let zipkin = Target::Zipkin(Zipkin { url, timeout, ..Zipkin::default() });
+        let client = Client { timeout, ..Client::default() };
+        let zipkin = Target::Zipkin(Zipkin { url, client });
         let targets: Vec<Target> = all.into_iter().map(|d| d.target).collect();
         assert_eq!(targets, [zipkin, Target::Lines(Lines::default())]);
         // Without the exporter its variables are for other programs.
@@ -349,6 +364,11 @@ mod tests {
             (
                 "x: {type: file}",
                 "x.type: this needs export.destinations.x.path too: a file, or - for standard output",
+            ),
+            (
+                "x: {type: file, path: \"-\", max_files: 3}",
+                "x.max_files: this is for a file, and export.destinations.x.path names standard \
+                 output",
             ),
             (
                 "x: {type: zipkin, compression: zstd}",

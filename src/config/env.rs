@@ -249,7 +249,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/k"),
             ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/t"),
         ];
-        let pair = with(&pair).export.unwrap().otlp().unwrap().client_certificate.clone();
+        let pair = with(&pair).export.unwrap().otlp().unwrap().client.client_certificate.clone();
         assert_eq!(pair, Some(("/c".into(), "/t".into())));
     }
 

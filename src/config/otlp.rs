@@ -103,17 +103,7 @@ pub(super) fn resolve(values: &mut Values, at: Place<'_>, proxy: &Proxy) -> Otlp
             (traces, base)
         }
     };
-    Otlp {
-        traces_url,
-        base_url,
-        protocol,
-        headers: values.map(&at.key("headers")),
-        compression: at.compression(values),
-        timeout: values.duration(&at.key("timeout")),
-        certificate: values.path(&at.key("certificate")),
-        client_certificate: at.client_certificate(values),
-        proxy: proxy.clone(),
-    }
+    Otlp { traces_url, base_url, protocol, client: at.client(values, proxy) }
 }
 
 /// The endpoint of traces has precedence, but not over a common endpoint from a stronger source:

@@ -100,7 +100,7 @@ mod tests {
             all: None,
             no: "localhost,.svc,10.0.0.0/8".to_owned(),
         };
-        assert_eq!(config.export.as_ref().unwrap().otlp().unwrap().proxy, expected);
+        assert_eq!(config.export.as_ref().unwrap().otlp().unwrap().client.proxy, expected);
         let (value, origin) = effective(&config, HTTPS);
         assert_eq!((value.as_str(), origin.as_str()), ("\"REDACTED@proxy:3129\"", "HTTPS_PROXY"));
         assert!(!config.effective.to_string().contains("s3cret"));
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_proxy_of_the_environment_that_cannot_be_used_is_warned_of_and_not_repeated() {
         let config = with(&[("ALL_PROXY", "socks5://me:s3cret@proxy:1080")]);
-        assert_eq!(config.export.unwrap().otlp().unwrap().proxy, Proxy::default());
+        assert_eq!(config.export.unwrap().otlp().unwrap().client.proxy, Proxy::default());
         assert_eq!(
             config.warnings,
             [
@@ -127,7 +127,7 @@ mod tests {
     fn the_proxy_that_the_application_is_told_to_use_is_not_ours() {
         let yaml = format!("{LEAST}outbound.listen: 127.0.0.1:16001\n");
         let config = load(&yaml, &[("http_proxy", "http://localhost:16001")], &[]).unwrap();
-        assert_eq!(config.export.unwrap().otlp().unwrap().proxy, Proxy::default());
+        assert_eq!(config.export.unwrap().otlp().unwrap().client.proxy, Proxy::default());
         assert_eq!(
             config.warnings,
             ["export.proxy.http (http_proxy) is not used, because it is spandrel's own outbound \

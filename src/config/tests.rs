@@ -83,7 +83,7 @@ fn every_setting_can_be_set_by_its_own_variable_and_by_the_file() {
             "export.destinations.x.path" => &[("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", "file")],
             key if key.starts_with("export.destinations") => &[
                 ("SPANDREL_EXPORT_DESTINATIONS_X_TYPE", kind),
-                ("SPANDREL_EXPORT_DESTINATIONS_X_PATH", "-"),
+                ("SPANDREL_EXPORT_DESTINATIONS_X_PATH", "/spans"),
             ][..if kind == "file" { 2 } else { 1 }],
             "export.otlp.client_key" => &[("SPANDREL_EXPORT_OTLP_CLIENT_CERTIFICATE", "c.pem")],
             "export.otlp.client_certificate" => &[("SPANDREL_EXPORT_OTLP_CLIENT_KEY", "k.pem")],

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, StatusCode, Uri, Version, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{ExploreError, answer, time};
 use crate::analysis::{Facts, Span};
-use crate::export::{self, Bounds, Otlp, SendError, Transport};
+use crate::export::{self, Bounds, SendError, Transport};
 use crate::net::clock::Clock;
 use crate::net::own::OwnSockets;
 use crate::trace::TraceId;
@@ -84,9 +84,10 @@ impl Client {
         if uri.query().is_some() || base.contains(['@', '#']) {
             return Err(invalid());
         }
-        let otlp = Otlp { timeout: TIMEOUT, ..Otlp::default() };
+        let settings = export::Client { timeout: TIMEOUT, ..export::Client::default() };
         let bounds = Bounds { answer: MAX_ANSWER, connect: Some(CONNECT) };
-        let transport = Transport::bounded(&otlp, &uri, bounds, &OwnSockets::default())
+        let own = OwnSockets::default();
+        let transport = Transport::bounded(&settings, Version::HTTP_11, &uri, bounds, &own)
             .map_err(|error| ExploreError::Failed(error.to_string()))?;
         Ok(Self { transport, base })
     }

@@ -135,18 +135,8 @@ pub struct Otlp {
     pub base_url: String,
     /// The protocol.
     pub protocol: Protocol,
-    /// Headers (for gRPC: metadata) to send along, names in lower case.
-    pub headers: Vec<(String, String)>,
-    /// Whether bodies are compressed.
-    pub compression: Compression,
-    /// How long one attempt may take.
-    pub timeout: Duration,
-    /// A PEM file of certificates to trust in place of the system's.
-    pub certificate: Option<PathBuf>,
-    /// PEM files of a certificate chain to present and of its private key.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// The proxies on the way.
-    pub proxy: Proxy,
+    /// How requests are made.
+    pub client: Client,
 }
 
 /// A server that takes spans as Zipkin's JSON, version 2.
@@ -154,7 +144,14 @@ pub struct Otlp {
 pub struct Zipkin {
     /// The whole URL that spans are posted to.
     pub url: String,
-    /// Headers to send along, names in lower case.
+    /// How requests are made.
+    pub client: Client,
+}
+
+/// How requests are made of whatever is spoken to over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Headers (for gRPC: metadata) to send along, names in lower case.
     pub headers: Vec<(String, String)>,
     /// How bodies are compressed.
     pub compression: Compression,
@@ -207,6 +204,16 @@ pub enum Protocol {
     HttpJson,
 }
 
+impl Protocol {
+    /// The version of HTTP that it goes by.
+    pub(super) const fn http(self) -> http::Version {
+        match self {
+            Self::Grpc => http::Version::HTTP_2,
+            Self::HttpProtobuf | Self::HttpJson => http::Version::HTTP_11,
+        }
+    }
+}
+
 /// How bodies are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
@@ -224,9 +231,11 @@ pub enum Compression {
 pub struct Batch {
     /// The longest time a span waits for its batch to fill.
     pub schedule_delay: Duration,
-    /// How long sending one batch may take, retries included.
+    /// How long one attempt to send a batch may take, and how long a batch is tried that alone
+    /// does not arrive while others do.
     pub export_timeout: Duration,
-    /// The most spans that wait in memory; what is beyond is dropped and counted.
+    /// The most spans that wait in memory for a destination; what is beyond goes to the spool, or is
+    /// dropped and counted.
     pub max_queue_size: usize,
     /// The most spans in one batch.
     pub max_export_batch_size: usize,
@@ -238,20 +247,20 @@ impl Default for Otlp {
             traces_url: "http://localhost:4318/v1/traces".to_owned(),
             base_url: "http://localhost:4318".to_owned(),
             protocol: Protocol::HttpProtobuf,
-            headers: Vec::new(),
-            compression: Compression::None,
-            timeout: Duration::from_secs(10),
-            certificate: None,
-            client_certificate: None,
-            proxy: Proxy::default(),
+            client: Client::default(),
         }
     }
 }
 
 impl Default for Zipkin {
     fn default() -> Self {
+        Self { url: "http://localhost:9411/api/v2/spans".to_owned(), client: Client::default() }
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
         Self {
-            url: "http://localhost:9411/api/v2/spans".to_owned(),
             headers: Vec::new(),
             compression: Compression::None,
             timeout: Duration::from_secs(10),

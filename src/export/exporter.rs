@@ -15,7 +15,8 @@ pub(super) trait Exporter: Debug + Send + Sync {
     /// Whether it has a use for this signal.
     fn takes(&self, signal: Signal) -> bool;
 
-    /// Makes what is sent of a parcel; done once, however often it is sent.
+    /// Makes what is sent of a parcel; done anew at each attempt, so that what waits takes up no
+    /// more than the parcel.
     ///
     /// # Errors
     /// When the parcel cannot be put into the form of this destination.

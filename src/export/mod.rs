@@ -1,8 +1,8 @@
 //! From finished spans to a collector.
 //!
 //! A worker writes its spans into a [`Sink`]; the [`Pipeline`] on the control thread gathers them
-//! into batches, encodes each batch once, and sends it until it is taken, refused, or out of
-//! time. No step waits for the one behind it without a bound, and every span that a sink took is
+//! into batches, encodes each batch once, and sends it until it is taken, refused, or must make
+//! room. No step waits for the one behind it without a bound, and every span that a sink took is
 //! counted in the end as exported or as dropped for a reason, and never as both.
 
 mod answer;
@@ -39,8 +39,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use config::{
-    Batch, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue, Target,
-    WhenFull, Zipkin,
+    Batch, Client, Compression, Config, Destination, Filter, Lines, Otlp, Protocol, Proxy, Queue,
+    Target, WhenFull, Zipkin,
 };
 pub use connect::{Connector, OwnStream};
 pub use encode::Encoder;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Compression, ExportError, Otlp};
+use super::{Client, Compression, ExportError};
 
 /// The name we give ourselves.
 const OUR_NAME: &str = concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"));
@@ -18,14 +18,9 @@ const ZSTD_LEVEL: i32 = 1;
 ///
 /// # Errors
 /// When a name or a value is none that can be sent.
-pub fn headers(otlp: &Otlp) -> Result<HeaderMap, ExportError> {
-    headers_of(&otlp.headers)
-}
-
-/// The same of headers alone.
-pub(super) fn headers_of(pairs: &[(String, String)]) -> Result<HeaderMap, ExportError> {
+pub fn headers(client: &Client) -> Result<HeaderMap, ExportError> {
     let mut map = HeaderMap::new();
-    for (name, value) in pairs {
+    for (name, value) in &client.headers {
         let invalid = || ExportError::Header { name: name.clone() };
         let key = HeaderName::try_from(name).map_err(|_| invalid())?;
         let mut value = HeaderValue::try_from(value).map_err(|_| invalid())?;

@@ -121,8 +121,8 @@ async fn headers_and_compression_are_as_configured() {
     {
         let mut collector = Collector::start(protocol, vec![]).await;
         let mut config = config(protocol, collector.address);
-        otlp(&mut config).compression = Compression::Gzip;
-        otlp(&mut config).headers = vec![("x-token".to_owned(), "s3cret".to_owned())];
+        otlp(&mut config).client.compression = Compression::Gzip;
+        otlp(&mut config).client.headers = vec![("x-token".to_owned(), "s3cret".to_owned())];
         assert_eq!(run(&config).await, [5, 5, 0, 0, 0, 0]);
         let seen = collector.next().await;
         assert_eq!((header(&seen, encoding), header(&seen, "x-token")), ("gzip", "s3cret"));
@@ -199,7 +199,7 @@ async fn a_destination_that_hangs_is_tried_again_and_one_that_is_not_there_ends_
     for protocol in BOTH {
         let hanging = Collector::start(protocol, vec![Script::Hang]).await;
         let mut hurried = config(protocol, hanging.address);
-        otlp(&mut hurried).timeout = Duration::from_millis(50);
+        otlp(&mut hurried).client.timeout = Duration::from_millis(50);
         assert_eq!(run(&hurried).await, [5, 5, 0, 0, 0, 0]);
         assert_eq!(hanging.waiting(), 2);
 
@@ -218,18 +218,18 @@ async fn over_tls_both_sides_show_their_certificates() {
         let mut config = config(protocol, collector.address);
         let url = format!("https://localhost:{}/v1/traces", collector.address.port());
         otlp(&mut config).traces_url = url;
-        otlp(&mut config).certificate = Some(authority.certificate());
+        otlp(&mut config).client.certificate = Some(authority.certificate());
         assert_eq!(
             run_for(&config, BRIEF).await,
             [5, 0, 0, 0, 0, 5],
             "a client without a certificate"
         );
-        otlp(&mut config).client_certificate = Some(authority.client());
+        otlp(&mut config).client.client_certificate = Some(authority.client());
         assert_eq!(run(&config).await, [5, 5, 0, 0, 0, 0]);
         let request = decode(protocol, &collector.next().await, false);
         assert_eq!(request.resource_spans[0].scope_spans[0].spans.len(), 5);
 
-        otlp(&mut config).certificate = None;
+        otlp(&mut config).client.certificate = None;
         let unknown = run_for(&config, BRIEF).await;
         assert_eq!(unknown, [5, 0, 0, 0, 0, 5], "an authority nobody knows");
         assert_eq!(collector.waiting(), 0);
@@ -246,7 +246,7 @@ fn settings_that_cannot_work_are_told_at_the_start() {
     };
     for protocol in BOTH {
         let mut config = config(protocol, address);
-        otlp(&mut config).headers = vec![("x-token".to_owned(), "line\nbreak".to_owned())];
+        otlp(&mut config).client.headers = vec![("x-token".to_owned(), "line\nbreak".to_owned())];
         let text = error(&config);
         assert!(text.contains("x-token") && !text.contains("break"), "{text}");
         otlp(&mut config).traces_url = "collector:4317".to_owned();

@@ -6,31 +6,21 @@
 //! is done on the control thread. Spans of requests do not pass through here.
 
 mod instruments;
+mod senders;
 
 use std::fmt;
 use std::io::IsTerminal as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::tonic_types::transport::{ClientTlsConfig, Identity};
-use opentelemetry_otlp::{
-    ExporterBuildError, LogExporter, MetricExporter, WithExportConfig, WithHttpConfig,
-    WithTonicConfig,
-};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tonic::transport::Channel;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{EnvFilter, FilterFn};
@@ -38,7 +28,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::export::{Compression, Connector, ExportError, Otlp, Protocol, Transport};
+use self::senders::{log_exporter, metric_exporter};
+use crate::export::{ExportError, Otlp};
 use crate::metrics::Registry;
 use crate::net::own::OwnSockets;
 use crate::trace::resource::Resource;
@@ -294,129 +285,11 @@ where
     }
 }
 
-fn log_exporter(
-    otlp: &Otlp,
-    control: &Handle,
-    own: &OwnSockets,
-) -> Result<LogExporter, TelemetryError> {
-    let builder = LogExporter::builder();
-    Ok(match otlp.protocol {
-        Protocol::HttpProtobuf | Protocol::HttpJson => {
-            over_http(builder.with_http(), otlp, "/v1/logs", control, own)?.build()?
-        }
-        Protocol::Grpc => {
-            let _runtime = control.enter();
-            over_grpc(builder.with_tonic(), otlp, own)?.build()?
-        }
-    })
-}
-
-fn metric_exporter(
-    otlp: &Otlp,
-    control: &Handle,
-    own: &OwnSockets,
-) -> Result<MetricExporter, TelemetryError> {
-    let builder = MetricExporter::builder();
-    Ok(match otlp.protocol {
-        Protocol::HttpProtobuf | Protocol::HttpJson => {
-            over_http(builder.with_http(), otlp, "/v1/metrics", control, own)?.build()?
-        }
-        Protocol::Grpc => {
-            let _runtime = control.enter();
-            over_grpc(builder.with_tonic(), otlp, own)?.build()?
-        }
-    })
-}
-
-fn over_http<B: WithExportConfig + WithHttpConfig>(
-    builder: B,
-    otlp: &Otlp,
-    path: &str,
-    control: &Handle,
-    own: &OwnSockets,
-) -> Result<B, TelemetryError> {
-    let url = format!("{}{path}", otlp.base_url.trim_end_matches('/'));
-    let client = ControlClient {
-        transport: Transport::new(otlp, &crate::export::uri(&url)?, own)?,
-        headers: crate::export::headers(otlp)?,
-        control: control.clone(),
-    };
-    let builder = builder.with_http_client(client).with_endpoint(url).with_timeout(otlp.timeout);
-    Ok(match otlp.compression {
-        Compression::None => builder,
-        // The SDK compresses with gzip only; every collector takes that.
-        Compression::Gzip | Compression::Zstd => {
-            builder.with_compression(opentelemetry_otlp::Compression::Gzip)
-        }
-    })
-}
-
-fn over_grpc<B: WithExportConfig + WithTonicConfig>(
-    builder: B,
-    otlp: &Otlp,
-    own: &OwnSockets,
-) -> Result<B, TelemetryError> {
-    let uri = crate::export::uri(&otlp.base_url)?;
-    let is_tls = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-    let mut endpoint = Channel::builder(uri).timeout(otlp.timeout);
-    if is_tls {
-        let refused = |error| TelemetryError::Exporter(format!("{error}"));
-        endpoint = endpoint.tls_config(tls(otlp)?).map_err(refused)?;
-    }
-    let builder =
-        builder
-            .with_channel(endpoint.connect_with_connector_lazy(
-                Connector::new(own.clone(), None).through(&otlp.proxy)?,
-            ))
-            .with_timeout(otlp.timeout)
-            .with_metadata(MetadataMap::from_headers(crate::export::headers(otlp)?));
-    Ok(match otlp.compression {
-        Compression::None => builder,
-        // The SDK compresses with gzip only; every collector takes that.
-        Compression::Gzip | Compression::Zstd => {
-            builder.with_compression(opentelemetry_otlp::Compression::Gzip)
-        }
-    })
-}
-
-fn tls(otlp: &Otlp) -> Result<ClientTlsConfig, TelemetryError> {
-    let roots = crate::export::roots(otlp.certificate.as_deref())?;
-    let config = ClientTlsConfig::new().trust_anchors(roots.roots);
-    Ok(match &otlp.client_certificate {
-        None => config,
-        Some((chain, key)) => config.identity(Identity::from_pem(read(chain)?, read(key)?)),
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TelemetryError> {
-    std::fs::read(path).map_err(|error| {
-        ExportError::File { path: path.to_owned(), problem: error.to_string() }.into()
-    })
-}
-
-/// Sends the requests of the SDK's threads on the control thread.
-#[derive(Debug)]
-struct ControlClient {
-    transport: Transport,
-    headers: HeaderMap,
-    control: Handle,
-}
-
-#[async_trait]
-impl HttpClient for ControlClient {
-    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // Set here, because the SDK would undo a percent encoding in the values.
-        request.headers_mut().extend(self.headers.clone());
-        let transport = self.transport.clone();
-        let answer = self.control.spawn(async move { transport.send(request).await }).await??;
-        Ok(Response::from_parts(answer.head, answer.body))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::export::testing::{Authority, Collector, Seen};
+    use crate::export::{Client, Compression, Protocol};
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
     use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::metrics::v1 as proto;
@@ -441,8 +314,11 @@ mod tests {
         let otlp = Otlp {
             base_url: format!("http://{}", collector.address),
             protocol,
-            compression,
-            headers: vec![("x-token".to_owned(), "50%25".to_owned())],
+            client: Client {
+                compression,
+                headers: vec![("x-token".to_owned(), "50%25".to_owned())],
+                ..Client::default()
+            },
             ..Otlp::default()
         };
         let resource = Resource::new(Some("orders"), &[]);
@@ -594,8 +470,11 @@ mod tests {
             let otlp = Otlp {
                 base_url: format!("https://localhost:{}", collector.address.port()),
                 protocol,
-                certificate: Some(authority.certificate()),
-                client_certificate: Some(authority.client()),
+                client: Client {
+                    certificate: Some(authority.certificate()),
+                    client_certificate: Some(authority.client()),
+                    ..Client::default()
+                },
                 ..Otlp::default()
             };
             let registry = Arc::new(Registry::default());

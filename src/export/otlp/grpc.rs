@@ -66,14 +66,14 @@ pub(super) struct Grpc {
 
 impl Grpc {
     pub(super) fn new(otlp: &Otlp, base: Uri, transport: Transport) -> Result<Self, ExportError> {
-        let mut headers = headers(otlp)?;
+        let mut headers = headers(&otlp.client)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(GRPC_TIMEOUT, timeout(otlp.timeout));
-        if let Some(coding) = coding(otlp.compression) {
+        headers.insert(GRPC_TIMEOUT, timeout(otlp.client.timeout));
+        if let Some(coding) = coding(otlp.client.compression) {
             headers.insert(GRPC_ENCODING, HeaderValue::from_static(coding));
         }
-        let compression = otlp.compression;
+        let compression = otlp.client.compression;
         Ok(Self { url: otlp.traces_url.clone(), base, headers, compression, transport })
     }
 

@@ -29,11 +29,11 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(otlp: &Otlp, traces: Uri, transport: Transport) -> Result<Self, ExportError> {
-        let mut headers = headers(otlp)?;
+        let mut headers = headers(&otlp.client)?;
         let is_json = otlp.protocol == Protocol::HttpJson;
         let kind = if is_json { "application/json" } else { "application/x-protobuf" };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        if let Some(coding) = coding(otlp.compression) {
+        if let Some(coding) = coding(otlp.client.compression) {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
         let base = otlp.base_url.trim_end_matches('/');
@@ -44,7 +44,7 @@ impl Http {
             logs: uri(&format!("{base}{LOGS_PATH}"))?,
             headers,
             form: if is_json { Form::Json } else { Form::Protobuf },
-            compression: otlp.compression,
+            compression: otlp.client.compression,
             transport,
         })
     }

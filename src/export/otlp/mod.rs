@@ -15,7 +15,7 @@ use crate::net::own::OwnSockets;
 /// The exporter that `otlp` asks for; its connections are among `own`.
 pub(super) fn connect(otlp: &Otlp, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
     let uri = super::transport::uri(&otlp.traces_url)?;
-    let transport = Transport::new(otlp, &uri, own)?;
+    let transport = Transport::new(&otlp.client, otlp.protocol.http(), &uri, own)?;
     Ok(match otlp.protocol {
         Protocol::Grpc => Box::new(grpc::Grpc::new(otlp, uri, transport)?),
         Protocol::HttpProtobuf | Protocol::HttpJson => {

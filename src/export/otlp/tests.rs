@@ -1,7 +1,7 @@
 use super::*;
-use crate::export::Encoder;
 use crate::export::exporter::Outcome;
 use crate::export::testing::{self, Collector, Script};
+use crate::export::{Client, Encoder};
 use crate::trace::resource::Resource;
 use crate::trace::span::{Attributes, SpanBatch};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -19,7 +19,8 @@ fn exporter(protocol: Protocol, compression: Compression, to: &Collector) -> Box
         Protocol::Grpc => base_url.clone(),
         Protocol::HttpProtobuf | Protocol::HttpJson => format!("{base_url}/v1/traces"),
     };
-    let otlp = Otlp { traces_url, base_url, protocol, compression, ..Otlp::default() };
+    let client = Client { compression, ..Client::default() };
+    let otlp = Otlp { traces_url, base_url, protocol, client };
     connect(&otlp, &OwnSockets::default()).expect("the settings are good")
 }
 

@@ -15,10 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, Request, Uri, Version};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::Connect;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
@@ -28,7 +28,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, ServiceExt as _};
 
 use super::connect::Connector;
-use super::{ExportError, Otlp, Protocol, faults};
+use super::{Client, ExportError, faults};
 use crate::net::own::OwnSockets;
 
 /// The longest body that a collector's answer may have, in bytes.
@@ -41,17 +41,18 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a connection is kept without use.
 const IDLE: Duration = Duration::from_secs(90);
 
+type Exchanges = BoxCloneSyncService<Request<Bytes>, Answer, BoxError>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A client for one destination. Clones share their connections.
 #[derive(Clone)]
 pub struct Transport {
-    service: BoxCloneSyncService<Request<Bytes>, Answer, BoxError>,
+    service: Exchanges,
     /// The longest body of an answer that is read, in bytes.
     longest: usize,
 }
 
-/// The bounds of one exchange, within the time that [`Otlp::timeout`] gives the whole of it.
+/// The bounds of one exchange, within the time that [`Client::timeout`] gives the whole of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The longest body of an answer that is read, in bytes.
@@ -105,13 +106,18 @@ impl fmt::Debug for Transport {
 }
 
 impl Transport {
-    /// A client for `uri` with the protocol, time limit and certificates of `otlp`, whose
-    /// connections are among `own`.
+    /// A client for `uri` by HTTP/2, or else HTTP/1.1, with the time limit, certificates and
+    /// proxies of `client`, whose connections are among `own`.
     ///
     /// # Errors
     /// When a certificate or key that TLS needs cannot be read or used.
-    pub fn new(otlp: &Otlp, uri: &Uri, own: &OwnSockets) -> Result<Self, ExportError> {
-        Self::bounded(otlp, uri, Bounds::default(), own)
+    pub fn new(
+        client: &Client,
+        version: Version,
+        uri: &Uri,
+        own: &OwnSockets,
+    ) -> Result<Self, ExportError> {
+        Self::bounded(client, version, uri, Bounds::default(), own)
     }
 
     /// The same with bounds of its own.
@@ -119,41 +125,33 @@ impl Transport {
     /// # Errors
     /// As [`Self::new`].
     pub fn bounded(
-        otlp: &Otlp,
+        client: &Client,
+        version: Version,
         uri: &Uri,
         bounds: Bounds,
         own: &OwnSockets,
     ) -> Result<Self, ExportError> {
-        let tcp = Connector::new(own.clone(), bounds.connect).through(&otlp.proxy)?;
-        Self::by(otlp, uri, bounds, tcp)
+        let tcp = Connector::new(own.clone(), bounds.connect).through(&client.proxy)?;
+        Self::by(client, version, uri, bounds, tcp)
     }
 
-    fn by(otlp: &Otlp, uri: &Uri, bounds: Bounds, tcp: Connector) -> Result<Self, ExportError> {
-        let tcp = if otlp.protocol == Protocol::Grpc { tcp } else { tcp.forwarded() };
+    fn by(
+        client: &Client,
+        version: Version,
+        uri: &Uri,
+        bounds: Bounds,
+        tcp: Connector,
+    ) -> Result<Self, ExportError> {
+        let is_http2 = version == Version::HTTP_2;
+        let tcp = if is_http2 { tcp } else { tcp.forwarded() };
         let plain = tcp.clone();
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            Ok(Self::over(tls_connector(otlp, tcp)?, plain, otlp, bounds.answer))
+        let service = if uri.scheme() == Some(&Scheme::HTTPS) {
+            let tls = tls_connector(client, is_http2, tcp)?;
+            service(Clients::new(tls, plain, is_http2), client.timeout, bounds.answer)
         } else {
-            Ok(Self::over(tcp, plain, otlp, bounds.answer))
-        }
-    }
-
-    fn over<C>(connector: C, tcp: Connector, otlp: &Otlp, longest: usize) -> Self
-    where
-        C: Connect + Clone + Send + Sync + 'static,
-    {
-        let is_http2 = otlp.protocol == Protocol::Grpc;
-        let clients = Arc::new(Clients {
-            current: Mutex::new(client(connector.clone(), is_http2)),
-            connector,
-            tcp,
-            is_http2,
-        });
-        // The limit is around the whole exchange, because an answer can also stop half way.
-        let service = ServiceBuilder::new()
-            .timeout(otlp.timeout)
-            .service_fn(move |request| exchange(Arc::clone(&clients), request, longest));
-        Self { service: BoxCloneSyncService::new(service), longest }
+            service(Clients::new(tcp, plain, is_http2), client.timeout, bounds.answer)
+        };
+        Ok(Self { service, longest: bounds.answer })
     }
 
     /// Sends a request and reads the whole answer.
@@ -171,9 +169,22 @@ impl Transport {
     }
 }
 
+/// The exchanges of these clients, each within `limit`: around the whole of it, because an answer
+/// can also stop half way.
+fn service<C>(clients: Clients<C>, limit: Duration, longest: usize) -> Exchanges
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let clients = Arc::new(clients);
+    let exchanges = ServiceBuilder::new()
+        .timeout(limit)
+        .service_fn(move |request| exchange(Arc::clone(&clients), request, longest));
+    BoxCloneSyncService::new(exchanges)
+}
+
 /// The client whose connections go where the names lead now.
 struct Clients<C> {
-    current: Mutex<Client<C, Full<Bytes>>>,
+    current: Mutex<legacy::Client<C, Full<Bytes>>>,
     connector: C,
     tcp: Connector,
     is_http2: bool,
@@ -183,7 +194,12 @@ impl<C> Clients<C>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    fn current(&self) -> Client<C, Full<Bytes>> {
+    fn new(connector: C, tcp: Connector, is_http2: bool) -> Self {
+        let current = Mutex::new(client(connector.clone(), is_http2));
+        Self { current, connector, tcp, is_http2 }
+    }
+
+    fn current(&self) -> legacy::Client<C, Full<Bytes>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -201,11 +217,11 @@ where
     }
 }
 
-fn client<C>(connector: C, is_http2: bool) -> Client<C, Full<Bytes>>
+fn client<C>(connector: C, is_http2: bool) -> legacy::Client<C, Full<Bytes>>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    Client::builder(TokioExecutor::new())
+    legacy::Client::builder(TokioExecutor::new())
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
@@ -250,21 +266,26 @@ pub fn uri(url: &str) -> Result<Uri, ExportError> {
     }
 }
 
-fn tls_connector(otlp: &Otlp, tcp: Connector) -> Result<HttpsConnector<Connector>, ExportError> {
-    let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(otlp)?).https_only();
-    Ok(match otlp.protocol {
-        Protocol::Grpc => builder.enable_http2().wrap_connector(tcp),
-        Protocol::HttpProtobuf | Protocol::HttpJson => builder.enable_http1().wrap_connector(tcp),
+fn tls_connector(
+    client: &Client,
+    is_http2: bool,
+    tcp: Connector,
+) -> Result<HttpsConnector<Connector>, ExportError> {
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls_config(client)?).https_only();
+    Ok(if is_http2 {
+        builder.enable_http2().wrap_connector(tcp)
+    } else {
+        builder.enable_http1().wrap_connector(tcp)
     })
 }
 
-fn tls_config(otlp: &Otlp) -> Result<ClientConfig, ExportError> {
+fn tls_config(client: &Client) -> Result<ClientConfig, ExportError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
-        .with_root_certificates(roots(otlp.certificate.as_deref())?);
-    let Some((chain, key)) = &otlp.client_certificate else {
+        .with_root_certificates(roots(client.certificate.as_deref())?);
+    let Some((chain, key)) = &client.client_certificate else {
         return Ok(config.with_no_client_auth());
     };
     let certificates = certificates(chain)?;

@@ -1,7 +1,6 @@
 use super::super::names::{LOOK_UP_EVERY, Names, tests::Table};
-use super::super::proxies::Proxies;
 use super::super::testing::{Authority, Collector, Script};
-use super::super::{Compression, Proxy};
+use super::super::{Protocol, Proxy};
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::net::SocketAddr;
@@ -22,8 +21,8 @@ fn only_http_and_https_urls_with_a_host_are_taken() {
 #[test]
 fn https_works_with_the_certificates_of_the_system() {
     let (own, uri) = (OwnSockets::default(), Uri::from_static("https://collector:4317"));
-    for protocol in [Protocol::Grpc, Protocol::HttpProtobuf] {
-        assert!(Transport::new(&Otlp { protocol, ..Otlp::default() }, &uri, &own).is_ok());
+    for version in [Version::HTTP_2, Version::HTTP_11] {
+        assert!(Transport::new(&Client::default(), version, &uri, &own).is_ok());
     }
     assert!(!roots(None).expect("there are always roots").is_empty());
 }
@@ -31,8 +30,9 @@ fn https_works_with_the_certificates_of_the_system() {
 #[test]
 fn a_certificate_that_cannot_be_read_is_named() {
     let missing = PathBuf::from("/nonexistent/ca.pem");
-    let otlp = Otlp { certificate: Some(missing), ..Otlp::default() };
-    let new = |url| Transport::new(&otlp, &Uri::from_static(url), &OwnSockets::default());
+    let client = Client { certificate: Some(missing), ..Client::default() };
+    let own = OwnSockets::default();
+    let new = |url| Transport::new(&client, Version::HTTP_11, &Uri::from_static(url), &own);
     let error = new("https://c").expect_err("no file");
     assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
     assert!(new("http://c").is_ok(), "not needed here");
@@ -44,9 +44,9 @@ fn a_certificate_that_cannot_be_read_is_named() {
 #[test]
 fn a_proxy_that_is_none_is_told_at_the_start() {
     let proxy = Proxy { http: Some("socks5://me:secret@p".to_owned()), ..Proxy::default() };
-    let otlp = Otlp { proxy, ..Otlp::default() };
-    let uri = Uri::from_static("http://c");
-    let error = Transport::new(&otlp, &uri, &OwnSockets::default()).expect_err("no such proxy");
+    let client = Client { proxy, ..Client::default() };
+    let (own, uri) = (OwnSockets::default(), Uri::from_static("http://c"));
+    let error = Transport::new(&client, Version::HTTP_11, &uri, &own).expect_err("no such proxy");
     let text = error.to_string();
     assert!(text.contains("HTTP_PROXY") && !text.contains("secret"), "{text}");
 }
@@ -55,27 +55,30 @@ const HTTP: Protocol = Protocol::HttpProtobuf;
 const GRPC: Protocol = Protocol::Grpc;
 
 /// Why a request to this URL has no answer.
-async fn told(otlp: Otlp, url: &str) -> String {
+async fn told(protocol: Protocol, url: &str) -> String {
+    told_by(&patient(), protocol, url).await
+}
+
+/// The same with other settings.
+async fn told_by(client: &Client, protocol: Protocol, url: &str) -> String {
     let uri: Uri = url.parse().expect("a URL");
-    let transport = Transport::new(&otlp, &uri, &OwnSockets::default()).expect("a transport");
-    match transport.send(request(&otlp, &uri)).await {
+    let transport = Transport::new(client, protocol.http(), &uri, &OwnSockets::default());
+    match transport.expect("a transport").send(request(protocol, &uri)).await {
         Err(SendError::Failed(reason)) => reason,
         other => panic!("{other:?} from {url}"),
     }
 }
 
-fn request(otlp: &Otlp, uri: &Uri) -> Request<Bytes> {
+fn request(protocol: Protocol, uri: &Uri) -> Request<Bytes> {
     let mut request = Request::new(Bytes::from_static(b"spans"));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = uri.clone();
-    if otlp.protocol == GRPC {
-        *request.version_mut() = http::Version::HTTP_2;
-    }
+    *request.version_mut() = protocol.http();
     request
 }
 
-fn by(protocol: Protocol) -> Otlp {
-    Otlp { protocol, timeout: Duration::from_secs(5), ..Otlp::default() }
+fn patient() -> Client {
+    Client { timeout: Duration::from_secs(5), ..Client::default() }
 }
 
 /// A server that says this to each who connects, after they have spoken, and closes.
@@ -96,13 +99,13 @@ async fn saying(words: &'static [u8]) -> SocketAddr {
 async fn the_port_of_another_protocol_is_told() {
     let grpc = Collector::start(GRPC, vec![]).await.address;
     let http = Collector::start(HTTP, vec![]).await.address;
-    let reason = told(by(HTTP), &format!("http://{grpc}/v1/traces")).await;
+    let reason = told(HTTP, &format!("http://{grpc}/v1/traces")).await;
     assert!(reason.contains("does not speak HTTP/1 there") && reason.contains("4318"), "{reason}");
-    let reason = told(by(GRPC), &format!("http://{http}")).await;
+    let reason = told(GRPC, &format!("http://{http}")).await;
     assert!(reason.contains("4317"), "{reason}");
     // What servers say that answer before they close.
     let answering = saying(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
-    let reason = told(by(GRPC), &format!("http://{answering}")).await;
+    let reason = told(GRPC, &format!("http://{answering}")).await;
     assert!(reason.contains("does not speak HTTP/2 there"), "{reason}");
 }
 
@@ -110,15 +113,15 @@ async fn the_port_of_another_protocol_is_told() {
 async fn tls_to_a_port_without_and_none_to_a_port_with_it_are_told() {
     let http = Collector::start(HTTP, vec![]).await.address;
     for protocol in [HTTP, GRPC] {
-        let reason = told(by(protocol), &format!("https://{http}/v1/traces")).await;
+        let reason = told(protocol, &format!("https://{http}/v1/traces")).await;
         assert!(reason.contains("does not speak TLS there"), "{reason}");
     }
     let authority = Authority::new("mistakes");
     let tls = Collector::start_tls(HTTP, &authority).await.address;
-    let reason = told(by(HTTP), &format!("http://{tls}/v1/traces")).await;
+    let reason = told(HTTP, &format!("http://{tls}/v1/traces")).await;
     assert!(reason.contains("https://"), "{reason}");
     let tls = Collector::start_tls(GRPC, &authority).await.address;
-    let reason = told(by(GRPC), &format!("http://{tls}")).await;
+    let reason = told(GRPC, &format!("http://{tls}")).await;
     assert!(reason.contains("https://"), "{reason}");
 }
 
@@ -127,17 +130,18 @@ async fn certificates_that_are_not_accepted_are_told() {
     let authority = Authority::new("certificates");
     let collector = Collector::start_tls(HTTP, &authority).await;
     let port = collector.address.port();
-    let unknown = told(by(HTTP), &format!("https://localhost:{port}")).await;
+    let unknown = told(HTTP, &format!("https://localhost:{port}")).await;
     assert!(unknown.contains("authority that is not trusted, set `certificate`"), "{unknown}");
-    let trusting = Otlp { certificate: Some(authority.certificate()), ..by(HTTP) };
-    let other = told(trusting.clone(), &format!("https://127.0.0.1:{port}")).await;
+    let trusting = Client { certificate: Some(authority.certificate()), ..patient() };
+    let other = told_by(&trusting, HTTP, &format!("https://127.0.0.1:{port}")).await;
     assert!(other.contains("for another name"), "{other}");
-    let nobody = told(trusting, &format!("https://localhost:{port}")).await;
+    let nobody = told_by(&trusting, HTTP, &format!("https://localhost:{port}")).await;
     assert!(nobody.contains("set `client_certificate`"), "{nobody}");
 
     let (expired, file) = expired().await;
-    let trusting = Otlp { certificate: Some(file.clone()), ..by(HTTP) };
-    let reason = told(trusting, &format!("https://localhost:{}", expired.port())).await;
+    let trusting = Client { certificate: Some(file.clone()), ..patient() };
+    let url = format!("https://localhost:{}", expired.port());
+    let reason = told_by(&trusting, HTTP, &url).await;
     std::fs::remove_file(file).expect("it is ours");
     assert!(reason.contains("has expired, renew it"), "{reason}");
 }
@@ -186,29 +190,30 @@ async fn where_nobody_is_and_who_breaks_off_and_who_is_silent_is_told() {
     let gone = saying(b"").await;
     let silent = Collector::start(HTTP, vec![Script::Hang]).await;
     for protocol in [HTTP, GRPC] {
-        let reason = told(by(protocol), &url).await;
+        let reason = told(protocol, &url).await;
         assert!(reason.contains("nobody listens there"), "{reason}");
-        let reason = told(by(protocol), &format!("http://{gone}")).await;
+        let reason = told(protocol, &format!("http://{gone}")).await;
         assert!(reason.contains("broke before the answer"), "{reason}");
     }
-    let hurried = Otlp { timeout: Duration::from_millis(50), ..by(HTTP) };
-    let reason = told(hurried, &format!("http://{}", silent.address)).await;
+    let hurried = Client { timeout: Duration::from_millis(50), ..Client::default() };
+    let reason = told_by(&hurried, HTTP, &format!("http://{}", silent.address)).await;
     assert!(reason.contains("no answer in time"), "{reason}");
 }
 
 /// A transport for `http://collector` whose name has what `table` says.
-fn named(table: &Arc<Table>, otlp: &Otlp) -> (Transport, Uri, Connector) {
+fn named(table: &Arc<Table>, protocol: Protocol) -> (Transport, Uri, Connector) {
     let uri = Uri::from_static("http://collector:4318/v1/traces");
     let mut tcp = Connector::new(OwnSockets::default(), None);
     tcp.names = Names::by(Arc::clone(table) as _);
-    let transport = Transport::by(otlp, &uri, Bounds::default(), tcp.clone());
+    let version = protocol.http();
+    let transport = Transport::by(&patient(), version, &uri, Bounds::default(), tcp.clone());
     (transport.expect("a transport"), uri, tcp)
 }
 
 #[tokio::test]
 async fn a_name_without_an_address_is_told() {
-    let (transport, uri, _) = named(&Table::of(&[]), &by(HTTP));
-    let error = transport.send(request(&by(HTTP), &uri)).await.expect_err("no address");
+    let (transport, uri, _) = named(&Table::of(&[]), HTTP);
+    let error = transport.send(request(HTTP, &uri)).await.expect_err("no address");
     let text = error.to_string();
     assert!(text.contains("the name `collector` cannot be looked up"), "{text}");
 }
@@ -219,24 +224,24 @@ async fn connections_follow_a_name_that_leads_elsewhere() {
         let mut before = Collector::start(protocol, vec![]).await;
         let mut after = Collector::start(protocol, vec![]).await;
         let table = Table::of(&[before.address]);
-        let (transport, uri, tcp) = named(&table, &by(protocol));
-        transport.send(request(&by(protocol), &uri)).await.expect("an answer");
+        let (transport, uri, tcp) = named(&table, protocol);
+        transport.send(request(protocol, &uri)).await.expect("an answer");
         before.next().await;
         table.set(&[after.address]);
-        transport.send(request(&by(protocol), &uri)).await.expect("an answer");
+        transport.send(request(protocol, &uri)).await.expect("an answer");
         before.next().await;
 
         tokio::time::pause();
         tokio::time::advance(LOOK_UP_EVERY).await;
         tokio::time::resume();
         // This one finds out, and need not wait for it.
-        transport.send(request(&by(protocol), &uri)).await.expect("an answer");
+        transport.send(request(protocol, &uri)).await.expect("an answer");
         before.next().await;
         let name = ("collector".to_owned(), 4318);
         while tcp.names.has_moved(&name).await {
             tokio::task::yield_now().await;
         }
-        transport.send(request(&by(protocol), &uri)).await.expect("an answer");
+        transport.send(request(protocol, &uri)).await.expect("an answer");
         after.next().await;
         assert_eq!(before.waiting(), 0);
     }
@@ -246,15 +251,10 @@ async fn connections_follow_a_name_that_leads_elsewhere() {
 async fn a_proxy_that_forwards_gets_whole_urls_and_who_we_are() {
     let mut proxy = Collector::start(HTTP, vec![]).await;
     let url = Some(format!("http://me:secret@{}", proxy.address));
-    let otlp = Otlp {
-        proxy: Proxy { all: url, ..Proxy::default() },
-        compression: Compression::None,
-        ..by(HTTP)
-    };
-    assert!(Proxies::new(&otlp.proxy).is_ok());
+    let client = Client { proxy: Proxy { all: url, ..Proxy::default() }, ..patient() };
     let uri = Uri::from_static("http://collector.example:4318/v1/traces");
-    let transport = Transport::new(&otlp, &uri, &OwnSockets::default()).expect("a transport");
-    transport.send(request(&otlp, &uri)).await.expect("an answer");
+    let transport = Transport::new(&client, HTTP.http(), &uri, &OwnSockets::default());
+    transport.expect("a transport").send(request(HTTP, &uri)).await.expect("an answer");
     let seen = proxy.next().await;
     assert_eq!(seen.uri(), &uri);
     assert_eq!(seen.headers()["proxy-authorization"], "Basic bWU6c2VjcmV0");
@@ -279,10 +279,11 @@ async fn through_a_tunnel_http2_is_spoken_to_the_collector_itself() {
         asked
     });
     let url = Some(format!("http://{proxy}"));
-    let otlp = Otlp { proxy: Proxy { all: url, ..Proxy::default() }, ..by(GRPC) };
+    let client = Client { proxy: Proxy { all: url, ..Proxy::default() }, ..patient() };
     let uri = Uri::from_static("http://collector.example:4317/v1/traces");
-    let transport = Transport::new(&otlp, &uri, &OwnSockets::default()).expect("a transport");
-    transport.send(request(&otlp, &uri)).await.expect("an answer");
+    let transport = Transport::new(&client, GRPC.http(), &uri, &OwnSockets::default());
+    let transport = transport.expect("a transport");
+    transport.send(request(GRPC, &uri)).await.expect("an answer");
     let seen = collector.next().await;
     assert_eq!(seen.uri().path(), "/v1/traces");
     assert!(seen.headers().get("proxy-authorization").is_none());

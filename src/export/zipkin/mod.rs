@@ -6,16 +6,16 @@ mod span;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
 use super::answer::{self, Form};
 use super::exporter::{Exporter, Packed, Sending, Unfit};
 use super::parcel::{Parcel, Signal};
-use super::request::{coding, compress, headers_of};
+use super::request::{coding, compress, headers};
 use super::transport::{Transport, uri};
-use super::{Compression, ExportError, Otlp, Protocol, Zipkin};
+use super::{Compression, ExportError, Zipkin};
 use crate::net::own::OwnSockets;
 
 /// Tells servers that propagate B3 not to trace the export itself.
@@ -34,22 +34,14 @@ struct Post {
 /// The exporter that `zipkin` asks for; its connections are among `own`.
 pub(super) fn connect(zipkin: &Zipkin, own: &OwnSockets) -> Result<Box<dyn Exporter>, ExportError> {
     let uri = uri(&zipkin.url)?;
-    let mut headers = headers_of(&zipkin.headers)?;
+    let mut headers = headers(&zipkin.client)?;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(B3, HeaderValue::from_static("0"));
-    if let Some(coding) = coding(zipkin.compression) {
+    if let Some(coding) = coding(zipkin.client.compression) {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
-    let way = Otlp {
-        protocol: Protocol::HttpJson,
-        timeout: zipkin.timeout,
-        certificate: zipkin.certificate.clone(),
-        client_certificate: zipkin.client_certificate.clone(),
-        proxy: zipkin.proxy.clone(),
-        ..Otlp::default()
-    };
-    let transport = Transport::new(&way, &uri, own)?;
-    let (url, compression) = (zipkin.url.clone(), zipkin.compression);
+    let transport = Transport::new(&zipkin.client, Version::HTTP_11, &uri, own)?;
+    let (url, compression) = (zipkin.url.clone(), zipkin.client.compression);
     Ok(Box::new(Post { url, uri, headers, compression, transport }))
 }
 

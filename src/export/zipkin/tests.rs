@@ -1,5 +1,6 @@
 use super::super::exporter::Outcome;
 use super::super::testing::{Authority, Collector, Script};
+use super::super::{Client, Protocol};
 use super::*;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
@@ -203,9 +204,11 @@ async fn spans_are_posted_and_the_answer_is_understood() {
     let mut collector = Collector::start(Protocol::HttpJson, script).await;
     let zipkin = Zipkin {
         url: format!("http://{}/api/v2/spans", collector.address),
-        headers: vec![("x-token".to_owned(), "s3cret".to_owned())],
-        compression: Compression::Gzip,
-        ..Zipkin::default()
+        client: Client {
+            headers: vec![("x-token".to_owned(), "s3cret".to_owned())],
+            compression: Compression::Gzip,
+            ..Client::default()
+        },
     };
     let exporter = connect(&zipkin, &OwnSockets::default()).expect("the settings are good");
     assert!(exporter.takes(Signal::Traces));
@@ -240,9 +243,11 @@ async fn over_tls_zipkin_gets_the_certificates_of_its_own_settings() {
     let collector = Collector::start_tls(Protocol::HttpJson, &authority).await;
     let zipkin = Zipkin {
         url: format!("https://localhost:{}/api/v2/spans", collector.address.port()),
-        certificate: Some(authority.certificate()),
-        client_certificate: Some(authority.client()),
-        ..Zipkin::default()
+        client: Client {
+            certificate: Some(authority.certificate()),
+            client_certificate: Some(authority.client()),
+            ..Client::default()
+        },
     };
     let exporter = connect(&zipkin, &OwnSockets::default()).expect("the settings are good");
     let packed = exporter.pack(&parcel(span(), vec![])).expect("it is fit");
