@@ -217,10 +217,9 @@ class _Silent:
 
 def kill(kills):
     """Ends a sidecar so many times, and prints what became of the spans."""
-    chance = random.Random()
-    print("| protocol | kills | requests | spans that arrived | on disk at a kill | of these lost "
-          "| others lost | latest lost before its kill | malformed | acknowledged twice |")
-    print(f"|{'---|' * 10}")
+    print("| protocol | kills | requests | arrived | on disk at a kill | not found there | malformed "
+          "| acknowledged twice | lost, and how long before its kill at most |")  # fmt: skip
+    print(f"|{'---|' * 9}", flush=True)
     for protocol in (GRPC, HTTP):
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             loop = stack.enter_context(closing(Loop()))
@@ -228,28 +227,46 @@ def kill(kills):
             receiver = stack.enter_context(closing(FaultReceiver(notes=True)))
             settings = {"export.otlp.protocol": protocol, "export.otlp.timeout": "3s"}
             lives = Lives(find_binary(), Path(folder), loop, receiver, web.port, settings)
-            kept = lost = 0
-            on_disk = None  # by the last books before a kill, where nothing left it since
             with contextlib.redirect_stdout(io.StringIO()):  # what sidecars say
-                for _ in range(kills):
-                    mode = chance.choice(WAYS)
-                    receiver.switch(mode)
-                    length = chance.uniform(0.05, LONGEST)
-                    began = lives.live(1, lambda length=length: time.sleep(length))
-                    if on_disk is not None:
-                        kept, lost = kept + on_disk, lost + max(0, on_disk - began.recovered)
-                    books = lives.all[-1].books
-                    on_disk = books.spooled if mode in TAKES_NOTHING else None
+                chosen, kept, absent = live_and_die(lives, receiver, kills)
                 receiver.switch(modes.HEALTHY)
                 with lives.start() as proxy:
                     proxy.wait_for_books(lambda books: books.waiting == 0, RECOVERY)
             paths, report = receiver.paths(), receiver.report()
-            missing = [life.missing(paths) for life in lives.all]
-            latest = max((age for ages in missing for age in ages.values()), default=0.0)
             asked = sum(len(life.answered_at) for life in lives.all)
-            cells = [protocol, kills, asked, len(paths), kept, lost, sum(map(len, missing)),
-                     f"{latest:.2f} s", len(report["malformed"]), report["twice"]]  # fmt: skip
+            cells = [protocol, kills, asked, len(paths), kept, absent, len(report["malformed"]),
+                     report["twice"], losses(chosen, lives, paths)]  # fmt: skip
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def live_and_die(lives, receiver, kills):
+    """So many lives; gives what the receiver did in each, how many spans were on disk at the kills
+    after which nothing could leave it, and how many of these the next life did not find."""
+    chance = random.Random()
+    chosen, kept, absent = [], 0, 0
+    on_disk = None
+    for _ in range(kills):
+        chosen.append(chance.choice(WAYS))
+        receiver.switch(chosen[-1])
+        length = chance.uniform(0.05, LONGEST)
+        found = None if on_disk is None else lambda books, least=on_disk: books.recovered >= least
+        lives.live(1, lambda length=length: time.sleep(length), found)
+        books = lives.all[-1].books
+        if on_disk is not None:
+            kept, absent = kept + on_disk, absent + max(0, on_disk - books.recovered)
+        on_disk = books.spooled if chosen[-1] in TAKES_NOTHING else None
+    return chosen, kept, absent
+
+
+def losses(chosen, lives, paths):
+    """What was lost, by what the receiver did."""
+    parts = []
+    for mode in WAYS:
+        missing = [life.missing(paths) for way, life in zip(chosen, lives.all, strict=True)
+                   if way == mode]  # fmt: skip
+        latest = max((age for ages in missing for age in ages.values()), default=0.0)
+        parts.append(f"{mode} {sum(map(len, missing))}, {latest:.1f} s")
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":
