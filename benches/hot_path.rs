@@ -15,7 +15,7 @@ use spandrel::trace::propagate::{self, Config};
 use spandrel::trace::resource::Resource;
 use spandrel::trace::route::Routes;
 use spandrel::trace::sample::Sampler;
-use spandrel::trace::semconv::{self, Outcome, QueryValues, Request, Version, http};
+use spandrel::trace::semconv::{self, Outcome, Peer, QueryValues, Request, Version, http};
 use spandrel::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
 use spandrel::trace::zone::TrustZone;
 use spandrel::trace::{Flags, IdGenerator, TraceContext, tenant};
@@ -96,7 +96,7 @@ fn propagation(c: &mut Criterion) {
     });
 }
 
-fn describe(attributes: &mut Attributes, head: &RequestHead) {
+fn describe(attributes: &mut Attributes, head: &RequestHead, peer: &Peer) {
     let view = head.view(REQUEST);
     let target = Target::of(&view);
     let request = Request {
@@ -107,7 +107,7 @@ fn describe(attributes: &mut Attributes, head: &RequestHead) {
         authority: target.authority,
         version: Version::Http11,
         headers: &view,
-        downstream: ([10, 1, 2, 3], 40_000).into(),
+        downstream: peer,
     };
     http::begin(attributes, &request, Some("/orders/{id}"), QueryValues::Redact);
     attributes.count(semconv::Key::HttpRequestBodySize, 0);
@@ -118,10 +118,11 @@ fn describe(attributes: &mut Attributes, head: &RequestHead) {
 fn spans(c: &mut Criterion) {
     let head = head();
     let mut attributes = Attributes::default();
+    let peer = Peer::of(([10, 1, 2, 3], 40_000).into());
     c.bench_function("attributes of a server span", |b| {
         b.iter(|| {
             attributes = Attributes::reuse(std::mem::take(&mut attributes).into_buffer());
-            describe(&mut attributes, black_box(&head));
+            describe(&mut attributes, black_box(&head), &peer);
         });
     });
     let mut ids = IdGenerator::from_seed([1; 32]);

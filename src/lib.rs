@@ -18,7 +18,7 @@
 //!            intake                     with their context; OTLP that comes
 //!  trace  net  metrics  reach        1  contexts and spans; sockets; counters; what arrives
 //!     direction    drain    cidr     0  which way a request goes; how everything stops; networks;
-//!             otlp                      the words of OTLP
+//!        otlp    protobuf               the words of OTLP, and how they are written
 //! ```
 //!
 //! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
@@ -40,6 +40,7 @@ pub mod intake;
 pub mod metrics;
 pub mod net;
 pub mod otlp;
+mod protobuf;
 pub mod proxy;
 pub mod reach;
 pub mod receive;

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use libfuzzer_sys::fuzz_target;
 use spandrel::trace::Headers as _;
 use spandrel::trace::health::HealthChecks;
-use spandrel::trace::semconv::{Key, Outcome, QueryValues, Request, Version, http, rpc};
-use spandrel::trace::span::{Attributes, Kind, Name, Records, Value};
+use spandrel::trace::semconv::{Key, Outcome, Peer, QueryValues, Request, Version, http, rpc};
+use spandrel::trace::span::{Attributes, Kind, Pairs, Value};
 use spandrel_fuzz::{Lines, led};
 
 fuzz_target!(|input: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|input: &[u8]| {
         authority: headers.first("host"),
         version: Version::Http11,
         headers: &headers,
-        downstream: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        downstream: &Peer::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
     };
     let mut attributes = Attributes::default();
     let status = u16::from_le_bytes([input[0], input.len() as u8]);
@@ -39,12 +39,13 @@ fuzz_target!(|input: &[u8]| {
     }
     HealthChecks::default().matches(path, &headers);
     let mut size = 0;
-    for (name, value) in Records::new(attributes.as_bytes()) {
+    for (name, value) in Pairs::new(attributes.as_bytes()) {
         size += 1;
         let Value::Text(text) = value else { continue };
+        assert!(std::str::from_utf8(text).is_ok(), "a receiver refuses what is not UTF-8");
         let query = match name {
-            Name::Known(Key::UrlQuery) => Some(text),
-            Name::Known(Key::UrlFull) => {
+            _ if name == Key::UrlQuery.as_str().as_bytes() => Some(text),
+            _ if name == Key::UrlFull.as_str().as_bytes() => {
                 let at = text.iter().position(|b| *b == b'?');
                 at.map(|at| &text[at + 1..])
             }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::exporter::Outcome;
 use super::transport::{Answer, SendError};
-use super::wire::Fields;
+use crate::protobuf::Fields;
 
 /// The longest text of the destination's that is repeated, in bytes.
 const MAX_TEXT: usize = 256;

@@ -1,16 +1,17 @@
 //! From compact spans to the protobuf bytes of an `ExportTraceServiceRequest`.
 //!
 //! The bytes are written straight from the records, with no message types in between: that is
-//! what makes a span cheap. What every request shares, the resource and the scope, is encoded
-//! once. Nothing here sends, compresses or frames.
+//! what makes a span cheap. Attributes are in their form already. What every request shares, the
+//! resource and the scope, is encoded once. Nothing here sends, compresses or frames.
 
 use std::borrow::Cow;
 
-use super::wire;
+use crate::protobuf;
 use crate::trace::TraceContext;
+use crate::trace::attributes::text_field;
 use crate::trace::resource::Resource;
-use crate::trace::semconv::{Key, SCHEMA_URL};
-use crate::trace::span::{Kind, Name, Span, SpanView, Status, Value};
+use crate::trace::semconv::SCHEMA_URL;
+use crate::trace::span::{Kind, Span, SpanView, Status};
 
 /// The name of the instrumentation scope.
 const SCOPE: &str = "spandrel";
@@ -40,7 +41,6 @@ mod field {
     pub(super) const SPAN_KIND: u8 = 6;
     pub(super) const SPAN_START: u8 = 7;
     pub(super) const SPAN_END: u8 = 8;
-    pub(super) const SPAN_ATTRIBUTES: u8 = 9;
     pub(super) const SPAN_LINKS: u8 = 13;
     pub(super) const SPAN_STATUS: u8 = 15;
     pub(super) const SPAN_FLAGS: u8 = 16;
@@ -48,18 +48,11 @@ mod field {
     pub(super) const LINK_SPAN_ID: u8 = 2;
     pub(super) const LINK_FLAGS: u8 = 6;
     pub(super) const STATUS_CODE: u8 = 3;
-    pub(super) const KEY_VALUE_KEY: u8 = 1;
-    pub(super) const KEY_VALUE_VALUE: u8 = 2;
-    pub(super) const VALUE_STRING: u8 = 1;
-    pub(super) const VALUE_BOOL: u8 = 2;
-    pub(super) const VALUE_INT: u8 = 3;
-    pub(super) const VALUE_DOUBLE: u8 = 4;
 }
 
 /// Turns spans of one resource into OTLP requests.
 #[derive(Debug)]
 pub struct Encoder {
-    names: Names,
     /// The field `resource` of the resource spans.
     resource: Vec<u8>,
     /// The field `scope` of the scope spans.
@@ -78,24 +71,22 @@ impl Encoder {
     pub fn new(resource: &Resource) -> Self {
         let mut attributes = Vec::new();
         for (key, value) in &resource.attributes {
-            let value = Value::Text(value.as_bytes());
-            attribute(&mut attributes, field::RESOURCE_ATTRIBUTES, &encode_name(key), value);
+            text_field(&mut attributes, field::RESOURCE_ATTRIBUTES, key, value);
         }
         let mut identity = Vec::new();
-        wire::bytes(&mut identity, field::SCOPE_NAME, SCOPE.as_bytes());
-        wire::bytes(&mut identity, field::SCOPE_VERSION, env!("CARGO_PKG_VERSION").as_bytes());
+        protobuf::bytes(&mut identity, field::SCOPE_NAME, SCOPE.as_bytes());
+        protobuf::bytes(&mut identity, field::SCOPE_VERSION, env!("CARGO_PKG_VERSION").as_bytes());
 
         let mut encoder = Self {
-            names: Names::new(),
             resource: Vec::new(),
             scope: Vec::new(),
             schema: Vec::new(),
             spans: Vec::new(),
             span: Vec::new(),
         };
-        wire::bytes(&mut encoder.resource, field::RESOURCE_SPANS_RESOURCE, &attributes);
-        wire::bytes(&mut encoder.scope, field::SCOPE_SPANS_SCOPE, &identity);
-        wire::bytes(&mut encoder.schema, field::SCHEMA_URL, SCHEMA_URL.as_bytes());
+        protobuf::bytes(&mut encoder.resource, field::RESOURCE_SPANS_RESOURCE, &attributes);
+        protobuf::bytes(&mut encoder.scope, field::SCOPE_SPANS_SCOPE, &identity);
+        protobuf::bytes(&mut encoder.schema, field::SCHEMA_URL, SCHEMA_URL.as_bytes());
         encoder
     }
 
@@ -105,8 +96,8 @@ impl Encoder {
         self.spans.clear();
         for view in spans {
             self.span.clear();
-            write_span(&mut self.span, &self.names, view);
-            wire::bytes(&mut self.spans, field::SCOPE_SPANS_SPANS, &self.span);
+            write_span(&mut self.span, &view);
+            protobuf::bytes(&mut self.spans, field::SCOPE_SPANS_SPANS, &self.span);
         }
         self.enclose()
     }
@@ -114,11 +105,12 @@ impl Encoder {
     /// Puts the envelopes around the spans that are written.
     fn enclose(&self) -> Vec<u8> {
         let scope_spans = self.scope.len() + self.spans.len() + self.schema.len();
-        let resource_spans = self.resource.len() + wire::bytes_len(scope_spans) + self.schema.len();
-        let mut out = Vec::with_capacity(wire::bytes_len(resource_spans));
-        wire::open(&mut out, field::REQUEST_RESOURCE_SPANS, resource_spans);
+        let resource_spans =
+            self.resource.len() + protobuf::bytes_len(scope_spans) + self.schema.len();
+        let mut out = Vec::with_capacity(protobuf::bytes_len(resource_spans));
+        protobuf::open(&mut out, field::REQUEST_RESOURCE_SPANS, resource_spans);
         out.extend_from_slice(&self.resource);
-        wire::open(&mut out, field::RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
+        protobuf::open(&mut out, field::RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
         out.extend_from_slice(&self.scope);
         out.extend_from_slice(&self.spans);
         out.extend_from_slice(&self.schema);
@@ -127,99 +119,38 @@ impl Encoder {
     }
 }
 
-fn write_span(out: &mut Vec<u8>, names: &Names, view: SpanView<'_>) {
+fn write_span(out: &mut Vec<u8>, view: &SpanView<'_>) {
     let span = &view.span;
-    wire::bytes(out, field::SPAN_TRACE_ID, &span.trace_id.to_bytes());
-    wire::bytes(out, field::SPAN_SPAN_ID, &span.span_id.to_bytes());
+    protobuf::bytes(out, field::SPAN_TRACE_ID, &span.trace_id.to_bytes());
+    protobuf::bytes(out, field::SPAN_SPAN_ID, &span.span_id.to_bytes());
     if !view.trace_state.is_empty() {
-        wire::bytes(out, field::SPAN_TRACE_STATE, utf8(view.trace_state).as_bytes());
+        protobuf::bytes(out, field::SPAN_TRACE_STATE, utf8(view.trace_state).as_bytes());
     }
     if let Some(parent) = span.parent {
-        wire::bytes(out, field::SPAN_PARENT_SPAN_ID, &parent.to_bytes());
+        protobuf::bytes(out, field::SPAN_PARENT_SPAN_ID, &parent.to_bytes());
     }
-    wire::bytes(out, field::SPAN_NAME, utf8(view.name).as_bytes());
-    wire::uint(out, field::SPAN_KIND, kind(span));
-    wire::fixed64(out, field::SPAN_START, span.start);
-    wire::fixed64(out, field::SPAN_END, span.end);
-    for (name, value) in view.attributes {
-        match name {
-            Name::Known(key) => attribute(out, field::SPAN_ATTRIBUTES, names.of(key), value),
-            Name::Custom(name) => {
-                attribute(out, field::SPAN_ATTRIBUTES, &encode_name(&utf8(name)), value);
-            }
-        }
-    }
+    protobuf::bytes(out, field::SPAN_NAME, utf8(view.name).as_bytes());
+    protobuf::uint(out, field::SPAN_KIND, kind(span));
+    protobuf::fixed64(out, field::SPAN_START, span.start);
+    protobuf::fixed64(out, field::SPAN_END, span.end);
+    out.extend_from_slice(view.attributes.as_bytes());
     if let Some(link) = span.link {
         write_link(out, link);
     }
     if span.status == Status::Error {
         const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
-        wire::bytes(out, field::SPAN_STATUS, &ERROR);
+        protobuf::bytes(out, field::SPAN_STATUS, &ERROR);
     }
-    wire::fixed32(out, field::SPAN_FLAGS, flags(span));
+    protobuf::fixed32(out, field::SPAN_FLAGS, flags(span));
 }
 
 /// The flags do not say whether the linked span lives in another process: that is not known here.
 fn write_link(out: &mut Vec<u8>, link: TraceContext) {
     const LENGTH: usize = 1 + 1 + 16 + 1 + 1 + 8 + 1 + 4;
-    wire::open(out, field::SPAN_LINKS, LENGTH);
-    wire::bytes(out, field::LINK_TRACE_ID, &link.trace_id.to_bytes());
-    wire::bytes(out, field::LINK_SPAN_ID, &link.span_id.to_bytes());
-    wire::fixed32(out, field::LINK_FLAGS, u32::from(link.flags.to_byte()));
-}
-
-/// The known attribute names as [`encode_name`] makes them, by the number of the key.
-#[derive(Debug)]
-struct Names(Vec<Vec<u8>>);
-
-impl Names {
-    fn new() -> Self {
-        let keys = (0..=u8::MAX).map_while(Key::from_byte);
-        Self(keys.map(|key| encode_name(key.as_str())).collect())
-    }
-
-    fn of(&self, key: Key) -> &[u8] {
-        self.0.get(usize::from(key as u8)).expect("every key has its name")
-    }
-}
-
-/// The field `key` of a `KeyValue`, and the head of its field `value` up to the length.
-fn encode_name(name: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(name.len() + 3);
-    wire::bytes(&mut out, field::KEY_VALUE_KEY, name.as_bytes());
-    wire::open(&mut out, field::KEY_VALUE_VALUE, 0);
-    out.pop();
-    out
-}
-
-/// Appends a value under a name of [`encode_name`] as the field `number`.
-fn attribute(out: &mut Vec<u8>, number: u8, name: &[u8], value: Value<'_>) {
-    let open = |out: &mut Vec<u8>, value: usize| {
-        let value_len = value as u64;
-        wire::open(out, number, name.len() + wire::varint_len(value_len) + value);
-        out.extend_from_slice(name);
-        wire::varint(out, value_len);
-    };
-    match value {
-        Value::Text(text) => {
-            let text = utf8(text);
-            open(out, wire::bytes_len(text.len()));
-            wire::bytes(out, field::VALUE_STRING, text.as_bytes());
-        }
-        Value::Int(number) => {
-            let number = number.cast_unsigned();
-            open(out, 1 + wire::varint_len(number));
-            wire::uint(out, field::VALUE_INT, number);
-        }
-        Value::Bool(is) => {
-            open(out, 2);
-            wire::uint(out, field::VALUE_BOOL, u64::from(is));
-        }
-        Value::Double(number) => {
-            open(out, 1 + size_of::<f64>());
-            wire::fixed64(out, field::VALUE_DOUBLE, number.to_bits());
-        }
-    }
+    protobuf::open(out, field::SPAN_LINKS, LENGTH);
+    protobuf::bytes(out, field::LINK_TRACE_ID, &link.trace_id.to_bytes());
+    protobuf::bytes(out, field::LINK_SPAN_ID, &link.span_id.to_bytes());
+    protobuf::fixed32(out, field::LINK_FLAGS, u32::from(link.flags.to_byte()));
 }
 
 /// Nearly all text is UTF-8, and checking that is several times faster than looking for what is
@@ -248,6 +179,7 @@ const fn flags(span: &Span) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::semconv::Key;
     use crate::trace::span::{Attributes, SpanBatch};
     use crate::trace::{Flags, IdGenerator, SpanId, TraceId};
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -442,7 +374,7 @@ mod tests {
     }
 
     fn name() -> impl Strategy<Value = Result<Key, String>> {
-        let known = any::<u8>().prop_filter_map("a known key", Key::from_byte).prop_map(Ok);
+        let known = proptest::sample::select(Key::ALL).prop_map(Ok);
         prop_oneof![4 => known, 1 => "[a-z]{0,40}".prop_map(Err)]
     }
 

@@ -9,7 +9,7 @@ use prost::Message as _;
 use super::Filter;
 use super::parcel::{Parcel, Signal};
 use crate::trace::semconv::Key;
-use crate::trace::span::{Name, SpanBatch, SpanView, Value};
+use crate::trace::span::{SpanBatch, SpanView, Value};
 
 /// A filter, ready to be used.
 #[derive(Clone, Debug)]
@@ -60,13 +60,8 @@ impl Sieve {
 
     fn passes(&self, span: &SpanView<'_>) -> bool {
         self.wanted.iter().all(|(name, values)| {
-            span.attributes.clone().any(|(found, value)| {
-                let found = match found {
-                    Name::Known(key) => key.as_str().as_bytes(),
-                    Name::Custom(name) => name,
-                };
-                found == name.as_bytes() && is_one_of(value, values)
-            })
+            let mut all = span.attributes.clone();
+            all.any(|(found, value)| found == name.as_bytes() && is_one_of(value, values))
         })
     }
 

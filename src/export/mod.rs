@@ -32,7 +32,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod transport;
-mod wire;
 mod zipkin;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! One downstream connection: who is at its other end, and which protocol it speaks.
 
+use std::cell::OnceCell;
 use std::future::{Future as _, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -20,6 +21,7 @@ use crate::net::idle::{Deadline, IdleWatch};
 use crate::net::own::Purpose;
 use crate::net::redirect::OriginalDst;
 use crate::net::wire::Wire;
+use crate::trace::semconv::Peer;
 use crate::trace::span::Kind;
 
 /// What all exchanges of a connection share.
@@ -41,6 +43,8 @@ pub struct Conn {
     pub purpose: Option<Purpose>,
     /// Held until the last stream has ended, which may outlive the connection itself.
     pub place: Place,
+    /// Who connected, in the words of spans, once there was one.
+    pub told: OnceCell<Peer>,
 }
 
 /// A place among the connections that may be open, and its part of their number.
@@ -79,6 +83,12 @@ impl Conn {
     #[must_use]
     pub fn is_asked_as_proxy(&self) -> bool {
         self.direction == Direction::Outbound && self.original.is_none()
+    }
+
+    /// Who connected, in the words of spans.
+    #[must_use]
+    pub fn downstream(&self) -> &Peer {
+        self.told.get_or_init(|| Peer::of(self.peer))
     }
 
     /// Whether it is spandrel's own, on its way to a collector beside the application.

@@ -1,5 +1,6 @@
 //! Accepting connections: bounded, and patient when the system has none left to give.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -87,7 +88,8 @@ async fn begin(worker: Rc<Worker>, stream: TcpStream, ends: Ends, place: Place) 
     if purpose.is_some_and(|purpose| comes_back(purpose, direction)) {
         return refuse(&worker, &stream, ends);
     }
-    let conn = Conn { worker, direction, peer, local, original, target, purpose, place };
+    let told = OnceCell::new();
+    let conn = Conn { worker, direction, peer, local, original, target, purpose, place, told };
     connection::serve(Rc::new(conn), stream).await;
 }
 

@@ -1,5 +1,6 @@
 //! A worker without threads, sockets or an exporter, for the tests of what lives on one.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,7 +26,8 @@ use crate::metrics::{Counter, Registry};
 use crate::net::clock::Clock;
 use crate::net::own::OwnSockets;
 use crate::net::redirect::OriginalDst;
-use crate::trace::span::{self, Name, SpanBatch, Value};
+use crate::trace::semconv::Key;
+use crate::trace::span::{self, SpanBatch, Value};
 
 /// How long anything may take.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -101,6 +103,7 @@ impl Stage {
             target: meant.map(Authority::of),
             purpose: None,
             place: Place::taken(permit, &Counter::default()),
+            told: OnceCell::new(),
         })
     }
 
@@ -172,10 +175,7 @@ fn read(batch: &SpanBatch) -> Vec<Told> {
         name: String::from_utf8_lossy(view.name).into_owned(),
         attributes: view
             .attributes
-            .map(|(name, value)| {
-                let Name::Known(key) = name else { panic!("{name:?}") };
-                (key.as_str(), text(value))
-            })
+            .map(|(name, value)| (Key::of(name).expect("a known key").as_str(), text(value)))
             .collect(),
     });
     told.collect()

@@ -4,6 +4,7 @@
 //! randomness are passed in, bytes from strangers go through total functions, and nothing here
 //! can fail a request: the worst outcome of reading a header is a new trace.
 
+pub mod attributes;
 mod dns;
 pub mod health;
 pub mod id;

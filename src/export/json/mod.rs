@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::exporter::Unfit;
 use super::parcel::{Parcel, Signal};
-use super::wire::{Field, Fields, varints};
+use crate::protobuf::{Field, Fields, varints};
 use tables::{Form, Message, Spec};
 
 /// How deep messages may be nested: far below what JSON readers allow, of which each level of a

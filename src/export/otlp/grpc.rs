@@ -15,7 +15,7 @@ use crate::export::answer::{Form, delivered, text, unanswered};
 use crate::export::exporter::Outcome;
 use crate::export::request::{coding, compress, headers};
 use crate::export::transport::{Answer, Transport};
-use crate::export::wire::{Field, Fields};
+use crate::protobuf::{Field, Fields};
 
 /// The method that takes a signal.
 const fn path(signal: Signal) -> &'static str {
@@ -252,7 +252,7 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::wire;
+    use crate::protobuf;
     use proptest::prelude::*;
 
     /// The opposite of [`base64`], in its plainest form.
@@ -270,14 +270,14 @@ mod tests {
 
     pub(super) fn details(type_url: &str, seconds: u64, nanos: u64) -> String {
         let (mut delay, mut info, mut detail, mut status) = (vec![], vec![], vec![], vec![]);
-        wire::uint(&mut delay, 1, seconds);
-        wire::uint(&mut delay, 2, nanos);
-        wire::bytes(&mut info, 1, &delay);
-        wire::bytes(&mut detail, 1, type_url.as_bytes());
-        wire::bytes(&mut detail, 2, &info);
-        wire::uint(&mut status, 1, 8);
-        wire::bytes(&mut status, 2, b"busy");
-        wire::bytes(&mut status, 3, &detail);
+        protobuf::uint(&mut delay, 1, seconds);
+        protobuf::uint(&mut delay, 2, nanos);
+        protobuf::bytes(&mut info, 1, &delay);
+        protobuf::bytes(&mut detail, 1, type_url.as_bytes());
+        protobuf::bytes(&mut detail, 2, &info);
+        protobuf::uint(&mut status, 1, 8);
+        protobuf::bytes(&mut status, 2, b"busy");
+        protobuf::bytes(&mut status, 3, &detail);
         to_base64(&status, "")
     }
 

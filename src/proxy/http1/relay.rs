@@ -197,7 +197,7 @@ impl Relay {
                 Version::Http11 => semconv::Version::Http11,
             },
             headers: &view,
-            downstream: conn.peer,
+            downstream: conn.downstream(),
         };
         let mut exchange = Exchange::begin(&conn, &request);
         let is_proxy = conn.is_asked_as_proxy();

@@ -90,7 +90,7 @@ fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Exchange {
             authority: authority.or(host),
             version: semconv::Version::Http2,
             headers: &Map(&parts.headers),
-            downstream: conn.peer,
+            downstream: conn.downstream(),
         },
     )
 }

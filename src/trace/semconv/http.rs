@@ -3,8 +3,7 @@
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
 use super::{
-    Authority, Key, Outcome, QueryValues, Request, add_address, add_peer, add_server,
-    add_user_agent, forwarded, status,
+    Authority, Key, Outcome, QueryValues, Request, add_server, add_user_agent, forwarded, status,
 };
 
 /// A request method: one of those the conventions know, or another.
@@ -72,9 +71,9 @@ fn begin_server<H: Headers>(
     add_server(attributes, authority, default_port(scheme));
     match original.client {
         Some(client) => attributes.text(Key::ClientAddress, forwarded::address(client)),
-        None => add_address(attributes, Key::ClientAddress, request.downstream),
+        None => attributes.text(Key::ClientAddress, &*request.downstream.address),
     }
-    add_peer(attributes, request.downstream);
+    attributes.extend(&request.downstream.attributes);
 }
 
 fn begin_client<H: Headers>(
@@ -151,24 +150,23 @@ pub fn end(attributes: &mut Attributes, kind: Kind, outcome: &Outcome) -> Status
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::span::{Name, Records, Value};
+    use super::super::super::span::{Pairs as Read, Value};
     use super::super::super::testing::Lines;
-    use super::super::{Failure, Version};
+    use super::super::{Failure, Peer, Version};
     use super::*;
 
     type Pairs = Vec<(&'static str, String)>;
 
     fn pairs(attributes: &Attributes) -> Pairs {
-        Records::new(attributes.as_bytes())
+        Read::new(attributes.as_bytes())
             .map(|(name, value)| {
-                let Name::Known(key) = name else { panic!("a known key is expected") };
                 let value = match value {
                     Value::Text(text) => String::from_utf8_lossy(text).into_owned(),
                     Value::Int(number) => format!("{number}i"),
                     Value::Double(number) => format!("{number}f"),
                     Value::Bool(is) => is.to_string(),
                 };
-                (key.as_str(), value)
+                (Key::of(name).expect("a known key").as_str(), value)
             })
             .collect()
     }
@@ -183,7 +181,7 @@ mod tests {
             authority: Some(authority),
             version: Version::Http11,
             headers: &headers,
-            downstream: "10.1.2.3:4567".parse().unwrap(),
+            downstream: &Peer::of("10.1.2.3:4567".parse().unwrap()),
         };
         let mut attributes = Attributes::default();
         begin(&mut attributes, &request, None, QueryValues::Redact);

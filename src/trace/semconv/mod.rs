@@ -17,6 +17,7 @@ pub use authority::Authority;
 pub use redact::QueryValues;
 
 use super::Headers;
+use super::attributes::known_name;
 use super::span::{Attributes, Kind, Status};
 
 /// The schema that the names below belong to.
@@ -26,11 +27,12 @@ macro_rules! keys {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// The attribute names that spandrel writes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
         pub enum Key { $($(#[$doc])* $variant,)* }
 
         impl Key {
-            const ALL: &[Self] = &[$(Self::$variant,)*];
+            /// Every name.
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)*];
 
             /// The name as it is exported.
             #[must_use]
@@ -38,10 +40,20 @@ macro_rules! keys {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// The key whose discriminant is `byte`.
-            #[must_use]
-            pub fn from_byte(byte: u8) -> Option<Self> {
-                Self::ALL.get(usize::from(byte)).copied()
+            /// The name as it stands in OTLP, up to the value.
+            pub(in crate::trace) const fn encoded(self) -> &'static [u8] {
+                match self {
+                    $(Self::$variant => {
+                        const ENCODED: [u8; $name.len() + 3] = known_name($name);
+                        &ENCODED
+                    })*
+                }
+            }
+
+            /// The key of this name.
+            #[cfg(test)]
+            pub(crate) fn of(name: &[u8]) -> Option<Self> {
+                Self::ALL.iter().copied().find(|key| key.as_str().as_bytes() == name)
             }
         }
     };
@@ -189,7 +201,25 @@ pub struct Request<'a, H> {
     /// Its headers.
     pub headers: &'a H,
     /// Who is at the other end of the connection that the request came on.
-    pub downstream: SocketAddr,
+    pub downstream: &'a Peer,
+}
+
+/// The other end of a connection as spans tell of it, put together once for all its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: Box<str>,
+    attributes: Attributes,
+}
+
+impl Peer {
+    /// Who is at this address.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Self {
+        let mut attributes = Attributes::default();
+        add_peer(&mut attributes, address);
+        // One of v4 that is mapped into v6 is written as what it is in v4.
+        Self { address: address.ip().to_canonical().to_string().into(), attributes }
+    }
 }
 
 /// How a request ended.
@@ -250,14 +280,6 @@ const fn status(is_error: bool) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_key_is_found_by_its_byte() {
-        for key in Key::ALL {
-            assert_eq!(Key::from_byte(*key as u8), Some(*key));
-        }
-        assert_eq!(Key::from_byte(u8::MAX), None);
-    }
 
     #[test]
     fn names_are_distinct() {

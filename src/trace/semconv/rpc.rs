@@ -2,7 +2,7 @@
 
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
-use super::{Authority, Key, Outcome, Request, add_peer, add_server, status};
+use super::{Authority, Key, Outcome, Request, add_server, status};
 
 /// The status codes of gRPC, by number.
 const CODES: [&str; 17] = [
@@ -81,7 +81,7 @@ pub fn begin<H: Headers>(attributes: &mut Attributes, request: &Request<'_, H>) 
     attributes.text(Key::RpcSystemName, "grpc");
     add_server(attributes, request.authority.and_then(Authority::parse), 80);
     if request.kind == Kind::Server {
-        add_peer(attributes, request.downstream);
+        attributes.extend(&request.downstream.attributes);
     }
 }
 
@@ -119,15 +119,15 @@ pub fn end(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::span::{Name, Records, Value};
+    use super::super::super::span::{Pairs, Value};
     use super::super::Failure;
     use super::*;
 
     fn ended(kind: Kind, path: &[u8], outcome: Outcome) -> (Status, Vec<(&'static str, String)>) {
         let mut attributes = Attributes::default();
         let (status, _) = end(&mut attributes, kind, path, &outcome);
-        let pairs = Records::new(attributes.as_bytes()).map(|(name, value)| {
-            let (Name::Known(key), Value::Text(text)) = (name, value) else { panic!("text") };
+        let pairs = Pairs::new(attributes.as_bytes()).map(|(name, value)| {
+            let (Some(key), Value::Text(text)) = (Key::of(name), value) else { panic!("text") };
             (key.as_str(), String::from_utf8_lossy(text).into_owned())
         });
         (status, pairs.collect())

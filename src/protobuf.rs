@@ -14,7 +14,7 @@ const MAX_VARINT: usize = 10;
 
 /// Appends a varint.
 #[inline]
-pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
         value >>= 7;
@@ -24,48 +24,48 @@ pub(super) fn varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// How many bytes [`varint`] appends for `value`.
 #[inline]
-pub(super) const fn varint_len(value: u64) -> usize {
+pub(crate) const fn varint_len(value: u64) -> usize {
     let bits = (u64::BITS - (value | 1).leading_zeros()) as usize;
     bits.div_ceil(7)
 }
 
 /// How many bytes [`bytes`] appends for a `field` below 16 and `length` bytes.
 #[inline]
-pub(super) const fn bytes_len(length: usize) -> usize {
+pub(crate) const fn bytes_len(length: usize) -> usize {
     1 + varint_len(length as u64) + length
 }
 
 /// Appends a field that is a varint.
 #[inline]
-pub(super) fn uint(out: &mut Vec<u8>, field: u8, value: u64) {
+pub(crate) fn uint(out: &mut Vec<u8>, field: u8, value: u64) {
     key(out, field, VARINT);
     varint(out, value);
 }
 
 /// Appends a field of eight bytes.
 #[inline]
-pub(super) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
+pub(crate) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     key(out, field, FIXED64);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field of four bytes.
 #[inline]
-pub(super) fn fixed32(out: &mut Vec<u8>, field: u8, value: u32) {
+pub(crate) fn fixed32(out: &mut Vec<u8>, field: u8, value: u32) {
     key(out, field, FIXED32);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// Appends a field of bytes, text or a whole message.
 #[inline]
-pub(super) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     open(out, field, value.len());
     out.extend_from_slice(value);
 }
 
 /// Appends the head of a field whose `length` bytes the caller appends next.
 #[inline]
-pub(super) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
+pub(crate) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
     match u8::try_from(length) {
         Ok(length @ 0..0x80) if field < 16 => {
             out.extend_from_slice(&[field << 3 | BYTES, length]);
@@ -75,6 +75,12 @@ pub(super) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
             varint(out, length as u64);
         }
     }
+}
+
+/// What a field of bytes, of a number below 16, begins with.
+pub(crate) const fn tag(field: u8) -> u8 {
+    assert!(field < 16, "its tag is one byte");
+    field << 3 | BYTES
 }
 
 #[inline]
@@ -89,7 +95,7 @@ const fn low_byte(value: u64) -> u8 {
 
 /// A field's value as it is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field<'a> {
+pub(crate) enum Field<'a> {
     /// A varint.
     Uint(u64),
     /// Bytes, text or a message.
@@ -101,23 +107,23 @@ pub(super) enum Field<'a> {
 }
 
 /// Reads the numbers that stand one after the other, up to one that is cut short.
-pub(super) fn varints(bytes: &[u8]) -> impl Iterator<Item = u64> {
+pub(crate) fn varints(bytes: &[u8]) -> impl Iterator<Item = u64> {
     let mut rest = Fields(bytes);
     std::iter::from_fn(move || rest.take_varint())
 }
 
 /// Reads the fields of one message in the order they stand in.
 #[derive(Clone, Debug)]
-pub(super) struct Fields<'a>(&'a [u8]);
+pub(crate) struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The fields of `message`.
-    pub(super) const fn new(message: &'a [u8]) -> Self {
+    pub(crate) const fn new(message: &'a [u8]) -> Self {
         Self(message)
     }
 
     /// The number of a field, as it stands last; 0 where there is none.
-    pub(super) fn uint(&self, field: u64) -> u64 {
+    pub(crate) fn uint(&self, field: u64) -> u64 {
         match self.field(field) {
             Some(Field::Uint(value)) => value,
             _ => 0,
@@ -125,20 +131,25 @@ impl<'a> Fields<'a> {
     }
 
     /// The bytes of a field, as they stand last; empty where there are none.
-    pub(super) fn bytes(&self, field: u64) -> &'a [u8] {
+    pub(crate) fn bytes(&self, field: u64) -> &'a [u8] {
         match self.field(field) {
             Some(Field::Bytes(bytes)) => bytes,
             _ => &[],
         }
     }
 
+    /// What has not been read.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// Whether all has been read: after the last field, that what was read is the whole message.
-    pub(super) const fn is_at_end(&self) -> bool {
+    pub(crate) const fn is_at_end(&self) -> bool {
         self.0.is_empty()
     }
 
     /// A field, as it stands last.
-    pub(super) fn field(&self, field: u64) -> Option<Field<'a>> {
+    pub(crate) fn field(&self, field: u64) -> Option<Field<'a>> {
         self.clone().filter(|(number, _)| *number == field).map(|(_, value)| value).last()
     }
 
