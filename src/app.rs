@@ -22,6 +22,7 @@ use crate::metrics::Registry;
 use crate::net::own::OwnSockets;
 use crate::net::{self, Taking, clock::Clock};
 use crate::proxy::InboundMode;
+use crate::proxy::balance::{self, Seat};
 use crate::proxy::inflight::InFlight;
 use crate::proxy::worker::{self, Parts};
 use crate::reach::Reach;
@@ -307,12 +308,14 @@ impl Bound {
         let mut running = 0;
         let handles = InFlight::handles(config.workers.max(1));
         let ledgers = std::mem::take(&mut self.ledgers);
-        for ((sink, in_flight), doctor) in sinks.into_iter().zip(handles).zip(ledgers) {
+        let listeners = self.share_listeners()?;
+        let workers = sinks.into_iter().zip(handles).zip(ledgers).zip(listeners);
+        for (((sink, in_flight), doctor), listeners) in workers {
             let mut seed = [0; 32];
             getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
             let parts = Parts {
                 config: Arc::clone(&config),
-                listeners: self.share_listeners()?,
+                listeners,
                 in_flight,
                 own_sockets: self.own_sockets.clone(),
                 doctor,
@@ -333,13 +336,20 @@ impl Bound {
         Ok(Workers { running, endings })
     }
 
-    /// The same sockets for every worker: whoever is idle accepts.
-    fn share_listeners(&self) -> std::io::Result<Vec<(Direction, TcpListener)>> {
-        let all = [(Direction::Inbound, &self.inbound), (Direction::Outbound, &self.outbound)];
-        all.into_iter()
-            .filter_map(|(direction, listener)| Some((direction, listener.as_ref()?)))
-            .map(|(direction, listener)| Ok((direction, listener.try_clone()?)))
-            .collect()
+    /// The same sockets for every worker: whoever is idle accepts, and who has the fewest
+    /// connections serves.
+    fn share_listeners(&self) -> std::io::Result<Vec<Vec<(Direction, TcpListener, Seat)>>> {
+        let config = &self.config.proxy;
+        let mut all: Vec<_> = (0..config.workers.max(1)).map(|_| Vec::new()).collect();
+        let both = [(Direction::Inbound, &self.inbound), (Direction::Outbound, &self.outbound)];
+        for (direction, listener) in both {
+            let Some(listener) = listener else { continue };
+            let seats = balance::seats(all.len(), config.most_connections());
+            for (worker, seat) in all.iter_mut().zip(seats) {
+                worker.push((direction, listener.try_clone()?, seat));
+            }
+        }
+        Ok(all)
     }
 }
 

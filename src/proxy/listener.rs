@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::balance::{Accepted, Seat};
 use super::connection::{self, Conn, Place};
 use super::fault::{Fault, Kind};
 use super::worker::Worker;
@@ -25,47 +26,79 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 ///
 /// When as many are open as may be, no more are accepted: the next ones wait in the kernel, and
 /// nobody who is connected is disturbed.
-pub async fn run(worker: Rc<Worker>, direction: Direction, listener: TcpListener) {
-    let most = worker.config.limits.connections.div_ceil(worker.config.workers.max(1));
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let room = Arc::new(Semaphore::new(most as usize));
-    let accepting = accept_all(&worker, direction, &listener, &room);
+pub async fn run(worker: Rc<Worker>, direction: Direction, listener: TcpListener, mut seat: Seat) {
+    let most = u32::try_from(worker.config.most_connections()).unwrap_or(u32::MAX);
+    let room = Arc::clone(seat.scales.room());
     tokio::select! {
-        () = accepting => {}
+        () = serve_all(&worker, direction, &listener, &mut seat) => {}
         () = worker.draining() => {}
     }
     drop(listener);
+    // What others have left to this worker and it has not come to is closed, as in the kernel.
+    drop(seat);
     // Every open connection holds a permit; a closed semaphore would be a mistake of ours.
     drop(room.acquire_many(most).await);
 }
 
-async fn accept_all(
+/// Serves what is accepted here and stays, and what other workers leave to this one.
+async fn serve_all(
     worker: &Rc<Worker>,
     direction: Direction,
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
+    seat: &mut Seat,
 ) {
-    let mut is_exhausted = false;
+    let Seat { scales, door } = seat;
+    let mut patience = Patience::default();
     loop {
-        let Ok(permit) = Arc::clone(room).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                is_exhausted = false;
-                if let Ok(local) = stream.local_addr() {
-                    let place = Place::taken(permit, worker.counters.connections(direction));
-                    let ends = Ends { direction, peer, local };
-                    tokio::task::spawn_local(begin(Rc::clone(worker), stream, ends, place));
-                }
+        let next = tokio::select! {
+            handed = door.handed() => handed.map(Some),
+            accepted = accept(listener, scales.room()) => {
+                accepted.and_then(|accepted| scales.leave(accepted))
             }
-            Err(error) if net::is_exhausted(&error) => {
-                if !std::mem::replace(&mut is_exhausted, true) {
-                    tracing::warn!(%error, "cannot accept, raise the limit of open files");
-                }
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+        };
+        match next {
+            Ok(Some(accepted)) => {
+                patience = Patience::default();
+                serve(worker, direction, accepted);
             }
-            // The peer was gone before we came to it.
-            Err(error) => tracing::debug!(%error, "connection lost before it was accepted"),
+            Ok(None) => {}
+            Err(error) => patience.after(&error).await,
         }
+    }
+}
+
+/// The next connection, when there is room for one.
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> std::io::Result<Accepted> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok(Accepted { stream, peer, permit })
+}
+
+/// What is done about connections that cannot be had.
+#[derive(Default)]
+struct Patience {
+    is_exhausted: bool,
+}
+
+impl Patience {
+    async fn after(&mut self, error: &std::io::Error) {
+        if !net::is_exhausted(error) {
+            // The peer was gone before we came to it.
+            return tracing::debug!(%error, "connection lost before it was accepted");
+        }
+        if !std::mem::replace(&mut self.is_exhausted, true) {
+            tracing::warn!(%error, "cannot accept, raise the limit of open files");
+        }
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+fn serve(worker: &Rc<Worker>, direction: Direction, accepted: Accepted) {
+    let Accepted { stream, peer, permit } = accepted;
+    if let Ok(local) = stream.local_addr() {
+        let place = Place::taken(permit, worker.counters.connections(direction));
+        let ends = Ends { direction, peer, local };
+        tokio::task::spawn_local(begin(Rc::clone(worker), stream, ends, place));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The path of a request, from accept to the end of its span.
 
+pub mod balance;
 pub mod connection;
 pub mod detect;
 pub mod exchange;
@@ -43,6 +44,13 @@ pub struct Config {
     pub limits: Limits,
     /// What is recorded, and how.
     pub tracing: Tracing,
+}
+
+impl Config {
+    /// The most connections that a worker may have open of each listener.
+    pub(crate) fn most_connections(&self) -> usize {
+        self.limits.connections.div_ceil(self.workers.max(1))
+    }
 }
 
 /// The inbound listener and the application behind it.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 
 use super::Config;
+use super::balance::Seat;
 use super::fault::{Fault, Kind, Side};
 use super::inflight::InFlight;
 use super::listener;
@@ -75,8 +76,8 @@ pub struct Worker {
 pub struct Parts {
     /// The settings.
     pub config: Arc<Config>,
-    /// The listeners, with the direction of what they accept.
-    pub listeners: Vec<(Direction, TcpListener)>,
+    /// The listeners, with the direction of what they accept and this worker's seat at each.
+    pub listeners: Vec<(Direction, TcpListener, Seat)>,
     /// This worker's handle on the requests in flight.
     pub in_flight: InFlight,
     /// The connections that spandrel makes.
@@ -138,18 +139,18 @@ async fn work(mut parts: Parts) -> std::io::Result<()> {
     let mut drain = parts.drain.clone();
     let listeners: Vec<_> = std::mem::take(&mut parts.listeners)
         .into_iter()
-        .map(|(direction, socket)| {
+        .map(|(direction, socket, seat)| {
             let address = socket.local_addr()?;
-            Ok((direction, address, tokio::net::TcpListener::from_std(socket)?))
+            Ok((direction, address, tokio::net::TcpListener::from_std(socket)?, seat))
         })
         .collect::<std::io::Result<_>>()?;
-    let listening = listeners.iter().map(|(direction, at, _)| (*direction, *at)).collect();
+    let listening = listeners.iter().map(|(direction, at, ..)| (*direction, *at)).collect();
     let worker = Rc::new(Worker::new(parts, listening));
     let hand_over = tokio::task::spawn_local(Rc::clone(&worker).hand_over_spans());
     let accepting: Vec<_> = listeners
         .into_iter()
-        .map(|(direction, _, socket)| {
-            tokio::task::spawn_local(listener::run(Rc::clone(&worker), direction, socket))
+        .map(|(direction, _, socket, seat)| {
+            tokio::task::spawn_local(listener::run(Rc::clone(&worker), direction, socket, seat))
         })
         .collect();
     drain.reached(Phase::Draining).await;
