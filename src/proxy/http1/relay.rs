@@ -104,7 +104,7 @@ impl Relay {
                 Next::Request(head) => self.exchange(head).await,
                 Next::Over => After::Close,
                 Next::Refused(fault) => {
-                    let exchange = Exchange::unreadable(&self.conn);
+                    let exchange = Box::new(Exchange::unreadable(&self.conn));
                     self.refuse(exchange, fault, Answers::Other).await
                 }
             };
@@ -132,7 +132,7 @@ impl Relay {
         let mut deadline = Deadline::default();
         let mut draining = pin!(self.conn.worker.draining());
         let (downstream, upstreams) = (&mut self.downstream, &mut self.upstreams);
-        let (idle, spare) = (&mut self.idle, &mut self.lines);
+        let (idle, spare, out) = (&mut self.idle, &mut self.lines, &mut self.out);
         idle.touch();
         poll_fn(|cx| {
             loop {
@@ -174,6 +174,10 @@ impl Relay {
                 && (has_lost_its_pair
                     || idle.poll_expired(cx).is_ready()
                     || draining.as_mut().poll(cx).is_ready());
+            if idle.has_ticked() {
+                // It has been quiet for a while, and may stay so: nothing is kept for its memory.
+                (*spare, *out) = (Vec::new(), Vec::new());
+            }
             if is_over { Poll::Ready(Next::Over) } else { Poll::Pending }
         })
         .await
@@ -199,7 +203,8 @@ impl Relay {
             headers: &view,
             downstream: conn.downstream(),
         };
-        let mut exchange = Exchange::begin(&conn, &request);
+        // It is moved from hand to hand, and a connection that is idle needs no room for it.
+        let mut exchange = Box::new(Exchange::begin(&conn, &request));
         let is_proxy = conn.is_asked_as_proxy();
         let form = target.form;
         let destination = match upstream::target(&conn, target.authority) {
@@ -252,6 +257,8 @@ impl Relay {
         if self.upstreams.len() >= MAX_UPSTREAMS {
             self.upstreams.remove(0);
         }
+        // Nearly all connections have one.
+        self.upstreams.reserve_exact(1);
         self.upstreams.push(Upstream { target: target.clone(), peer, wire, is_proven: false });
         Ok(())
     }
@@ -297,7 +304,7 @@ impl Relay {
     /// Moves the exchange over the connection that is last in the list, and ends it.
     async fn transfer(
         &mut self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         request: Body,
         answers: Answers,
         is_persistent: bool,
@@ -339,7 +346,7 @@ impl Relay {
     /// us, where a reply is no longer possible or would hide that trying again is safe.
     async fn fail(
         &mut self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         fault: Fault,
         told: Told,
         answers: Answers,
@@ -366,7 +373,12 @@ impl Relay {
     }
 
     /// Answers in the place of an upstream that cannot.
-    async fn refuse(&mut self, mut exchange: Exchange, fault: Fault, answers: Answers) -> After {
+    async fn refuse(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        fault: Fault,
+        answers: Answers,
+    ) -> After {
         exchange.refuse(fault);
         let reply = fault.reply().to_http1(answers == Answers::Head);
         let limit = self.conn.worker.config.limits.head_timeout;
@@ -376,7 +388,7 @@ impl Relay {
     }
 
     /// `CONNECT` of our own: the connection is there already, so the caller is told and let through.
-    async fn establish_tunnel(&mut self, mut exchange: Exchange) -> After {
+    async fn establish_tunnel(&mut self, mut exchange: Box<Exchange>) -> After {
         let Some(upstream) = self.upstreams.pop() else { return After::Close };
         exchange.first_byte();
         exchange.answered(200, None);
@@ -390,13 +402,13 @@ impl Relay {
 
     async fn tunnel(
         &mut self,
-        mut exchange: Exchange,
+        mut exchange: Box<Exchange>,
         mut upstream: Wire,
         packing: Option<Packing>,
     ) -> After {
         self.upstreams.clear();
         exchange.tunnels(packing);
-        let end = tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle, &mut exchange);
+        let end = tunnel::run(&mut self.downstream, &mut upstream, &mut self.idle, &mut *exchange);
         let Some(fault) = end.await.fault else {
             exchange.end();
             return After::Close;
