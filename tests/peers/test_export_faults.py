@@ -21,7 +21,8 @@ MOST = 50_000
 ENOUGH = 500
 """Spans that are made while the receiver is at fault, at least."""
 BACK = 45
-"""Seconds that the exporter has to find the receiver again, and to send what waits."""
+"""Seconds that the exporter has to find a receiver again, which may be gone when it asks, and to
+send what waits."""
 POISONED = 3
 """Requests whose spans are poison."""
 SPLITS = 12
@@ -91,7 +92,7 @@ class Run:
         created = self.proxy.books().created
         meanwhile()
         self.proxy.wait_for_books(
-            lambda books: books.created > created + ENOUGH and self._is_seen(mode, before)
+            lambda books: books.created > created + ENOUGH and self._is_seen(mode, before), BACK
         )
         assert self.load.is_running
         assert self.load.is_faultless, self.load.failed
