@@ -38,6 +38,7 @@ def main():
     parser = argparse.ArgumentParser(prog="benches/compare/run", description=__doc__)
     parser.add_argument("--brief", action="store_true", help="one short round, written nowhere")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--write", action="store_true", help="write also what is not all")
     parser.add_argument("scenario", nargs="*", choices=[*names, *OTHERS, []])
     words = parser.parse_args()
     chosen = words.scenario or [*names, *OTHERS]
@@ -47,7 +48,7 @@ def main():
         found = run.all(chosen)
     text = report.write(found)
     print(text)
-    if not words.scenario and not words.brief:
+    if words.write or not words.scenario and not words.brief:
         document.put(text, found)
 
 
