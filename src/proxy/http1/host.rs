@@ -10,13 +10,14 @@ pub fn is_valid(text: &[u8]) -> bool {
         Some(inner) => {
             let Some(end) = inner.iter().position(|b| *b == b']') else { return false };
             let (address, rest) = inner.split_at_checked(end).unwrap_or((inner, b""));
-            let is_address = !address.is_empty() && address.iter().all(|b| is_plain(*b, b":"));
+            let is_address =
+                !address.is_empty() && address.iter().all(|b| is_plain(*b) || *b == b':');
             (is_address, rest.strip_prefix(b"]").unwrap_or(rest))
         }
         None => {
             let end = text.iter().position(|b| *b == b':').unwrap_or(text.len());
             let (name, rest) = text.split_at_checked(end).unwrap_or((text, b""));
-            (name.iter().all(|b| is_plain(*b, b"")), rest)
+            (name.iter().all(|b| is_plain(*b)), rest)
         }
     };
     let is_port = match rest {
@@ -36,12 +37,32 @@ pub fn is_authority(text: &[u8]) -> bool {
         Some((user, rest)) => (user, rest.strip_prefix(b"@").unwrap_or(rest)),
         None => (&b""[..], text),
     };
-    user.iter().all(|b| is_plain(*b, b":")) && !matches!(host, [] | [b':', ..]) && is_valid(host)
+    user.iter().all(|b| is_plain(*b) || *b == b':')
+        && !matches!(host, [] | [b':', ..])
+        && is_valid(host)
 }
 
-/// Whether a byte stands for itself in a name, or is one of `others`.
-fn is_plain(byte: u8, others: &[u8]) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte) || others.contains(&byte)
+/// Whether a byte stands for itself in a name.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.'
+                | b'_'
+                | b'~'
+                | b'%'
+                | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+        )
 }
 
 #[cfg(test)]

@@ -40,9 +40,6 @@ impl Fields {
         let mut fields = Self::default();
         for header in headers {
             match header.name.len() {
-                14 | 17 if is_framing(header.name) && is_folded(text, header) => {
-                    return Err(HeadError::Malformed);
-                }
                 4 if header.name.eq_ignore_ascii_case("host") => {
                     fields.hosts += 1;
                     fields.has_odd_host |= !host::is_valid(header.value);
@@ -60,12 +57,14 @@ impl Fields {
                     fields.packing = Packing::of(header.value);
                 }
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
+                    refuse_folded(text, header)?;
                     fields.read_length(header.value)?;
                 }
                 16 if header.name.eq_ignore_ascii_case("content-encoding") => {
                     fields.is_compressed = !header.value.eq_ignore_ascii_case(b"identity");
                 }
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    refuse_folded(text, header)?;
                     // Some servers look at the first of several lines only.
                     fields.has_odd_coding |= fields.has_coding;
                     fields.read_coding(header.value);
@@ -184,15 +183,12 @@ impl Fields {
     }
 }
 
-fn is_framing(name: &str) -> bool {
-    ["content-length", "transfer-encoding"].into_iter().any(|n| n.eq_ignore_ascii_case(name))
-}
-
-/// Whether a value goes on in a second line, which not every reader takes for a part of it.
-fn is_folded(text: &[u8], header: &httparse::Header<'_>) -> bool {
+/// Refuses a value that goes on in a second line, which not every reader takes for a part of it.
+fn refuse_folded(text: &[u8], header: &httparse::Header<'_>) -> Result<(), HeadError> {
     let (name, value) = (place(text, header.name.as_bytes()), place(text, header.value));
     let after = text.get(value.end..).unwrap_or_default();
     let next = after.iter().position(|b| *b == b'\n').and_then(|end| after.get(end + 1));
-    matches!(next, Some(b' ' | b'\t'))
-        || text.get(name.end..value.end).is_some_and(|value| value.contains(&b'\n'))
+    let is_folded = matches!(next, Some(b' ' | b'\t'))
+        || text.get(name.end..value.end).is_some_and(|value| value.contains(&b'\n'));
+    if is_folded { Err(HeadError::Malformed) } else { Ok(()) }
 }

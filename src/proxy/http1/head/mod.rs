@@ -6,12 +6,14 @@
 //! whether more of them follow.
 
 mod fields;
+mod names;
 
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use self::fields::Fields;
+use self::names::Names;
 use super::framing::Body;
 use crate::trace::Headers;
 use crate::trace::messages::Packing;
@@ -70,6 +72,8 @@ pub struct RequestHead {
     pub version: Version,
     /// The header lines.
     pub lines: Vec<Line>,
+    /// Which names they may have.
+    names: Names,
     /// The body that follows.
     pub body: Body,
     /// Whether the connection may be used again after it.
@@ -197,6 +201,7 @@ impl RequestHead {
             target: place(text, target.as_bytes()),
             version,
             lines,
+            names: request.headers.iter().map(|header| header.name.as_bytes()).collect(),
             body,
             is_persistent: fields.is_persistent(version),
             repeats_length: fields.repeats_length(),
@@ -239,8 +244,9 @@ impl<'a> HeadView<'a> {
 
 impl Headers for HeadView<'_> {
     fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.head
-            .lines
+        let may_have = self.head.names.may_have(name.as_bytes());
+        let lines = if may_have { &*self.head.lines } else { &[] };
+        lines
             .iter()
             .filter(move |line| {
                 line.name.len() == name.len()
