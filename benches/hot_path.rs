@@ -15,7 +15,7 @@ use spandrel::trace::propagate::{self, Config};
 use spandrel::trace::resource::Resource;
 use spandrel::trace::route::Routes;
 use spandrel::trace::sample::Sampler;
-use spandrel::trace::semconv::{self, Outcome, Peer, QueryValues, Request, Version, http};
+use spandrel::trace::semconv::{self, Outcome, Peer, QueryValues, Request, Servers, Version, http};
 use spandrel::trace::span::{Attributes, Kind, Span, SpanBatch, Status};
 use spandrel::trace::zone::TrustZone;
 use spandrel::trace::{Flags, IdGenerator, TraceContext, tenant};
@@ -96,7 +96,7 @@ fn propagation(c: &mut Criterion) {
     });
 }
 
-fn describe(attributes: &mut Attributes, head: &RequestHead, peer: &Peer) {
+fn describe(attributes: &mut Attributes, head: &RequestHead, peer: &Peer, servers: &Servers) {
     let view = head.view(REQUEST);
     let target = Target::of(&view);
     let request = Request {
@@ -108,6 +108,7 @@ fn describe(attributes: &mut Attributes, head: &RequestHead, peer: &Peer) {
         version: Version::Http11,
         headers: &view,
         downstream: peer,
+        servers,
     };
     http::begin(attributes, &request, Some("/orders/{id}"), QueryValues::Redact);
     attributes.count(semconv::Key::HttpRequestBodySize, 0);
@@ -119,10 +120,11 @@ fn spans(c: &mut Criterion) {
     let head = head();
     let mut attributes = Attributes::default();
     let peer = Peer::of(([10, 1, 2, 3], 40_000).into());
+    let servers = Servers::default();
     c.bench_function("attributes of a server span", |b| {
         b.iter(|| {
             attributes = Attributes::reuse(std::mem::take(&mut attributes).into_buffer());
-            describe(&mut attributes, black_box(&head), &peer);
+            describe(&mut attributes, black_box(&head), &peer, &servers);
         });
     });
     let mut ids = IdGenerator::from_seed([1; 32]);
@@ -151,7 +153,7 @@ fn spans(c: &mut Criterion) {
     for _ in 0..512 {
         full.push(span, &[b"GET", b" ", b"/orders/{id}"], b"", &attributes);
     }
-    let mut encoder = Encoder::new(&Resource::default());
+    let encoder = Encoder::new(&Resource::default());
     c.bench_function("encode 512 spans", |b| b.iter(|| encoder.encode(black_box(&full).iter())));
 }
 

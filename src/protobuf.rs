@@ -3,6 +3,8 @@
 //! Writing goes straight into a buffer, without types in between. Reading is total: it stops at
 //! the first byte that makes no sense and gives what came before.
 
+use std::borrow::Cow;
+
 /// The wire types.
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
@@ -74,6 +76,16 @@ pub(crate) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
             key(out, field, BYTES);
             varint(out, length as u64);
         }
+    }
+}
+
+/// Text as receivers take it: what is not UTF-8 is replaced, because they would refuse the whole
+/// message otherwise. Nearly all text is UTF-8, and checking that is several times faster than
+/// looking for what is to be replaced.
+pub(crate) fn utf8(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
     }
 }
 

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use libfuzzer_sys::fuzz_target;
 use spandrel::trace::Headers as _;
 use spandrel::trace::health::HealthChecks;
-use spandrel::trace::semconv::{Key, Outcome, Peer, QueryValues, Request, Version, http, rpc};
+use spandrel::trace::semconv::{
+    Key, Outcome, Peer, QueryValues, Request, Servers, Version, http, rpc,
+};
 use spandrel::trace::span::{Attributes, Kind, Pairs, Value};
 use spandrel_fuzz::{Lines, led};
 
@@ -26,15 +28,22 @@ fuzz_target!(|input: &[u8]| {
         version: Version::Http11,
         headers: &headers,
         downstream: &Peer::of(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+        servers: &Servers::default(),
     };
-    let mut attributes = Attributes::default();
+    let (mut attributes, mut again) = (Attributes::default(), Attributes::default());
     let status = u16::from_le_bytes([input[0], input.len() as u8]);
     let outcome = Outcome { status_code: Some(status), ..Outcome::default() };
     if lead & 2 == 0 {
-        http::begin(&mut attributes, &request, None, QueryValues::Redact);
+        for attributes in [&mut attributes, &mut again] {
+            http::begin(attributes, &request, None, QueryValues::Redact);
+        }
+        assert_eq!(attributes.as_bytes(), again.as_bytes(), "a kept server tells the same");
         http::end(&mut attributes, request.kind, &outcome);
     } else {
-        rpc::begin(&mut attributes, &request);
+        for attributes in [&mut attributes, &mut again] {
+            rpc::begin(attributes, &request);
+        }
+        assert_eq!(attributes.as_bytes(), again.as_bytes(), "a kept server tells the same");
         rpc::end(&mut attributes, request.kind, path, &outcome);
     }
     HealthChecks::default().matches(path, &headers);

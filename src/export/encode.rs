@@ -4,9 +4,7 @@
 //! what makes a span cheap. Attributes are in their form already. What every request shares, the
 //! resource and the scope, is encoded once. Nothing here sends, compresses or frames.
 
-use std::borrow::Cow;
-
-use crate::protobuf;
+use crate::protobuf::{self, utf8};
 use crate::trace::TraceContext;
 use crate::trace::attributes::text_field;
 use crate::trace::resource::Resource;
@@ -20,6 +18,11 @@ const SCOPE: &str = "spandrel";
 const HAS_IS_REMOTE: u32 = 0x100;
 /// The parent lives in another process.
 const IS_REMOTE: u32 = 0x200;
+
+/// The length of a link: the two ids, and the flags.
+const LINK: usize = protobuf::bytes_len(16) + protobuf::bytes_len(8) + 5;
+/// The status of a span that failed.
+const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
 
 /// Field numbers of the messages of opentelemetry-proto.
 mod field {
@@ -59,10 +62,6 @@ pub struct Encoder {
     scope: Vec<u8>,
     /// The field `schema_url` of both.
     schema: Vec<u8>,
-    /// The fields `spans` of the request being made; kept for its memory.
-    spans: Vec<u8>,
-    /// The span being written; kept for its memory.
-    span: Vec<u8>,
 }
 
 impl Encoder {
@@ -77,13 +76,7 @@ impl Encoder {
         protobuf::bytes(&mut identity, field::SCOPE_NAME, SCOPE.as_bytes());
         protobuf::bytes(&mut identity, field::SCOPE_VERSION, env!("CARGO_PKG_VERSION").as_bytes());
 
-        let mut encoder = Self {
-            resource: Vec::new(),
-            scope: Vec::new(),
-            schema: Vec::new(),
-            spans: Vec::new(),
-            span: Vec::new(),
-        };
+        let mut encoder = Self { resource: Vec::new(), scope: Vec::new(), schema: Vec::new() };
         protobuf::bytes(&mut encoder.resource, field::RESOURCE_SPANS_RESOURCE, &attributes);
         protobuf::bytes(&mut encoder.scope, field::SCOPE_SPANS_SCOPE, &identity);
         protobuf::bytes(&mut encoder.schema, field::SCHEMA_URL, SCHEMA_URL.as_bytes());
@@ -92,19 +85,15 @@ impl Encoder {
 
     /// The request that carries `spans`. Text that is not UTF-8 is made so, with replacement
     /// characters, because a receiver would refuse the whole request otherwise.
-    pub fn encode<'a>(&mut self, spans: impl IntoIterator<Item = SpanView<'a>>) -> Vec<u8> {
-        self.spans.clear();
-        for view in spans {
-            self.span.clear();
-            write_span(&mut self.span, &view);
-            protobuf::bytes(&mut self.spans, field::SCOPE_SPANS_SPANS, &self.span);
-        }
-        self.enclose()
-    }
-
-    /// Puts the envelopes around the spans that are written.
-    fn enclose(&self) -> Vec<u8> {
-        let scope_spans = self.scope.len() + self.spans.len() + self.schema.len();
+    ///
+    /// The spans are gone through twice: what stands before a message says how long it is.
+    pub fn encode<'a, S>(&self, spans: S) -> Vec<u8>
+    where
+        S: IntoIterator<Item = SpanView<'a>> + Clone,
+    {
+        let spans_length: usize =
+            spans.clone().into_iter().map(|view| protobuf::bytes_len(span_len(&view))).sum();
+        let scope_spans = self.scope.len() + spans_length + self.schema.len();
         let resource_spans =
             self.resource.len() + protobuf::bytes_len(scope_spans) + self.schema.len();
         let mut out = Vec::with_capacity(protobuf::bytes_len(resource_spans));
@@ -112,11 +101,29 @@ impl Encoder {
         out.extend_from_slice(&self.resource);
         protobuf::open(&mut out, field::RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
         out.extend_from_slice(&self.scope);
-        out.extend_from_slice(&self.spans);
+        for view in spans {
+            protobuf::open(&mut out, field::SCOPE_SPANS_SPANS, span_len(&view));
+            write_span(&mut out, &view);
+        }
         out.extend_from_slice(&self.schema);
         out.extend_from_slice(&self.schema);
+        debug_assert_eq!(out.len(), protobuf::bytes_len(resource_spans), "lengths are true");
         out
     }
+}
+
+/// How many bytes [`write_span`] appends.
+fn span_len(view: &SpanView<'_>) -> usize {
+    /// The ids of trace and span, the kind, the times, and the flags, whose number takes two bytes.
+    const ALWAYS: usize = protobuf::bytes_len(16) + protobuf::bytes_len(8) + 2 + 9 + 9 + 6;
+    let text_len = |text: &[u8]| protobuf::bytes_len(utf8(text).len());
+    let span = &view.span;
+    let trace_state = if view.trace_state.is_empty() { 0 } else { text_len(view.trace_state) };
+    let parent = if span.parent.is_some() { protobuf::bytes_len(8) } else { 0 };
+    let link = if span.link.is_some() { protobuf::bytes_len(LINK) } else { 0 };
+    let status = if span.status == Status::Error { protobuf::bytes_len(ERROR.len()) } else { 0 };
+    let attributes = view.attributes.as_bytes().len();
+    ALWAYS + trace_state + parent + text_len(view.name) + attributes + link + status
 }
 
 fn write_span(out: &mut Vec<u8>, view: &SpanView<'_>) {
@@ -138,7 +145,6 @@ fn write_span(out: &mut Vec<u8>, view: &SpanView<'_>) {
         write_link(out, link);
     }
     if span.status == Status::Error {
-        const ERROR: [u8; 2] = [field::STATUS_CODE << 3, 2];
         protobuf::bytes(out, field::SPAN_STATUS, &ERROR);
     }
     protobuf::fixed32(out, field::SPAN_FLAGS, flags(span));
@@ -146,20 +152,10 @@ fn write_span(out: &mut Vec<u8>, view: &SpanView<'_>) {
 
 /// The flags do not say whether the linked span lives in another process: that is not known here.
 fn write_link(out: &mut Vec<u8>, link: TraceContext) {
-    const LENGTH: usize = 1 + 1 + 16 + 1 + 1 + 8 + 1 + 4;
-    protobuf::open(out, field::SPAN_LINKS, LENGTH);
+    protobuf::open(out, field::SPAN_LINKS, LINK);
     protobuf::bytes(out, field::LINK_TRACE_ID, &link.trace_id.to_bytes());
     protobuf::bytes(out, field::LINK_SPAN_ID, &link.span_id.to_bytes());
     protobuf::fixed32(out, field::LINK_FLAGS, u32::from(link.flags.to_byte()));
-}
-
-/// Nearly all text is UTF-8, and checking that is several times faster than looking for what is
-/// to be replaced.
-fn utf8(bytes: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(bytes),
-    }
 }
 
 const fn kind(span: &Span) -> u64 {
@@ -222,7 +218,7 @@ mod tests {
             let mut attributes = Attributes::default();
             for (key, value) in &given.attributes {
                 match (key, value) {
-                    (Ok(key), Content::Text(text)) => attributes.text(*key, text),
+                    (Ok(key), Content::Text(text)) => attributes.raw(*key, text),
                     (Ok(key), Content::Int(n)) => attributes.int(*key, *n),
                     (Ok(key), Content::Double(n)) => attributes.double(*key, *n),
                     (Ok(key), Content::Bool(is)) => attributes.bool(*key, *is),
@@ -232,7 +228,7 @@ mod tests {
             }
             batch.push(given.span, &[&given.name], &given.trace_state, &attributes);
         }
-        let mut encoder = Encoder::new(resource);
+        let encoder = Encoder::new(resource);
         let first = encoder.encode(batch.iter());
         assert_eq!(first, encoder.encode(batch.iter()), "an encoder keeps nothing of a request");
         first

@@ -230,7 +230,7 @@ mod tests {
     fn a_batch_of_long_texts_is_handed_over_by_its_bytes() {
         let (_, mut sinks, mut intake) = sinks(1, ROOM);
         let mut attributes = Attributes::default();
-        attributes.text(crate::trace::semconv::Key::UrlPath, [b'a'; 4_096]);
+        attributes.text(crate::trace::semconv::Key::UrlPath, &"a".repeat(4_096));
         for _ in 0..64 {
             sinks[0].finish(span(), &[b"GET"], b"", &attributes);
         }
@@ -259,7 +259,7 @@ mod tests {
     fn what_waits_on_the_way_is_bounded_by_its_bytes() {
         let (registry, mut sinks, mut intake) = sinks(1, Room { spans: 1_000_000, bytes: 4 << 20 });
         let mut attributes = Attributes::default();
-        attributes.text(crate::trace::semconv::Key::UrlPath, [b'a'; 4_096]);
+        attributes.text(crate::trace::semconv::Key::UrlPath, &"a".repeat(4_096));
         for _ in 0..5_000 {
             sinks[0].finish(span(), &[b"GET"], b"", &attributes);
         }

@@ -29,6 +29,7 @@ use crate::net::clock::Clock;
 use crate::net::idle::IdleWatch;
 use crate::net::own::OwnSockets;
 use crate::trace::IdGenerator;
+use crate::trace::semconv::Servers;
 use crate::trace::span::{Attributes, Span};
 
 /// How long a finished span may stay with its worker before it is handed to the exporter.
@@ -58,6 +59,8 @@ pub struct Worker {
     pub ids: RefCell<IdGenerator>,
     /// Spare read buffers.
     pub pool: Rc<BufferPool>,
+    /// The servers that spans have named last.
+    pub servers: Servers,
     /// The numbers of this worker.
     pub counters: Counters,
     /// What this worker knows of trace context.
@@ -125,7 +128,9 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
         .build()?;
     let local = LocalSet::new();
     // Dropping the set at the end cuts off what is left, and each exchange records its own end.
-    let result = runtime.block_on(local.run_until(work(parts)));
+    // A task of its own is looked at when it was woken, what is run until with every other task.
+    let working = local.spawn_local(work(parts));
+    let result = runtime.block_on(local.run_until(working)).map_err(std::io::Error::other)?;
     drop(local);
     // A name that is still being looked up must not hold up the end.
     runtime.shutdown_background();
@@ -183,6 +188,7 @@ impl Worker {
             clock: parts.clock,
             ids: RefCell::new(IdGenerator::from_seed(parts.seed)),
             pool: Rc::default(),
+            servers: Servers::default(),
             requests_open: Cell::new(0),
             sink: RefCell::new(parts.sink),
             scratch: RefCell::default(),

@@ -57,6 +57,11 @@ impl Attributes {
         Self { bytes }
     }
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// The buffer, to be used again.
     #[must_use]
     pub fn into_buffer(self) -> Vec<u8> {
@@ -69,28 +74,35 @@ impl Attributes {
         &self.bytes
     }
 
-    /// Adds text, cut at [`MAX_VALUE`] bytes. What is not UTF-8 is made so, with replacement
-    /// characters, because a receiver would refuse the whole request otherwise.
+    /// Adds text, cut at [`MAX_VALUE`] bytes.
     #[inline]
-    pub fn text(&mut self, key: Key, value: impl AsRef<[u8]>) {
-        let value = fit(value.as_ref(), self.room());
+    pub fn text(&mut self, key: Key, value: &str) {
+        let room = self.room();
+        let value = if value.len() > room { cut(value, room) } else { value };
         text(&mut self.bytes, field::SPAN_ATTRIBUTES, key.encoded(), &[value.as_bytes()]);
     }
 
-    /// Adds text made of several pieces, as [`Self::text`] does.
-    pub fn texts(&mut self, key: Key, pieces: &[&[u8]]) {
+    /// Adds text as it came over the wire, cut as [`Self::text`] does. What is not UTF-8 is made
+    /// so, with replacement characters, because a receiver would refuse the whole request otherwise.
+    pub fn raw(&mut self, key: Key, value: &[u8]) {
+        let value = fit(value, self.room());
+        text(&mut self.bytes, field::SPAN_ATTRIBUTES, key.encoded(), &[value.as_bytes()]);
+    }
+
+    /// Adds text made of several pieces, as [`Self::raw`] does.
+    pub fn raw_pieces(&mut self, key: Key, pieces: &[&[u8]]) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         let is_fit = length <= self.room() && pieces.iter().all(|p| str::from_utf8(p).is_ok());
         if is_fit {
             text(&mut self.bytes, field::SPAN_ATTRIBUTES, key.encoded(), pieces);
         } else {
-            self.text(key, pieces.concat());
+            self.raw(key, &pieces.concat());
         }
     }
 
     /// Adds text under a name of the configuration's; both are cut at their limits.
     pub fn custom(&mut self, prefix: &str, name: &str, value: &[u8]) {
-        let name = name_of(&[cut(prefix), cut(name)].concat());
+        let name = name_of(&[prefix, name].map(|part| cut(part, MAX_NAME_PART)).concat());
         let value = fit(value, self.room());
         text(&mut self.bytes, field::SPAN_ATTRIBUTES, &name, &[value.as_bytes()]);
     }
@@ -156,30 +168,25 @@ fn text(out: &mut Vec<u8>, number: u8, name: &[u8], pieces: &[&[u8]]) {
 
 /// Appends an attribute up to its value, of which `value` bytes follow.
 fn open(out: &mut Vec<u8>, number: u8, name: &[u8], value: usize) {
-    let length = value as u64;
-    protobuf::open(out, number, name.len() + protobuf::varint_len(length) + value);
+    let length = protobuf::varint_len(value as u64);
+    protobuf::open(out, number, name.len() + length + value);
     out.extend_from_slice(name);
-    protobuf::varint(out, length);
+    protobuf::varint(out, value as u64);
 }
 
-/// As much of a name as is kept.
-fn cut(part: &str) -> &str {
-    part.get(..part.floor_char_boundary(MAX_NAME_PART)).unwrap_or_default()
+/// As much of a text as has room.
+fn cut(text: &str, room: usize) -> &str {
+    text.get(..text.floor_char_boundary(room)).unwrap_or_default()
 }
 
 /// As much of `bytes` as has room, as text.
 fn fit(bytes: &[u8], room: usize) -> Cow<'_, str> {
-    let bytes = bytes.get(..room).unwrap_or(bytes);
-    // Nearly all text is UTF-8, and checking that is several times faster than looking for what is
-    // to be replaced.
-    match str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => {
-            let mut text = String::from_utf8_lossy(bytes).into_owned();
-            text.truncate(text.floor_char_boundary(room));
-            Cow::Owned(text)
-        }
+    let mut text = protobuf::utf8(bytes.get(..room).unwrap_or(bytes));
+    // Replacement characters are longer than what they stand for.
+    if let Cow::Owned(text) = &mut text {
+        text.truncate(text.floor_char_boundary(room));
     }
+    text
 }
 
 /// The field `key` of a `KeyValue`, and the tag of its field `value`.
@@ -258,7 +265,7 @@ mod tests {
         attributes.double(Key::ConnectDuration, 0.5);
         attributes.bool(Key::ContextWithheld, true);
         attributes.custom("baggage.", "user", b"u1");
-        attributes.texts(Key::UrlFull, &[b"http", b"://", b"h"]);
+        attributes.raw_pieces(Key::UrlFull, &[b"http", b"://", b"h"]);
         let read: Vec<_> = Pairs::new(attributes.as_bytes()).collect();
         let expected: [(&[u8], Value<'_>); 6] = [
             (b"url.path", Value::Text(b"/a")),
@@ -281,7 +288,7 @@ mod tests {
     #[test]
     fn long_values_are_cut_and_what_follows_is_intact() {
         let mut attributes = Attributes::default();
-        attributes.texts(Key::UrlPath, &[&[b'a'; MAX_VALUE - 1], b"bcd"]);
+        attributes.raw_pieces(Key::UrlPath, &[&[b'a'; MAX_VALUE - 1], b"bcd"]);
         attributes.int(Key::ServerPort, 80);
         let read: Vec<_> = Pairs::new(attributes.as_bytes()).collect();
         let Value::Text(path) = read[0].1 else { panic!("text expected") };
@@ -292,8 +299,8 @@ mod tests {
     #[test]
     fn what_is_not_utf8_is_made_so_within_its_bounds() {
         let mut attributes = Attributes::default();
-        attributes.text(Key::UrlPath, [0xff; MAX_VALUE]);
-        attributes.texts(Key::UrlFull, &[b"\xc3", b"\xa4"]);
+        attributes.raw(Key::UrlPath, &[0xff; MAX_VALUE]);
+        attributes.raw_pieces(Key::UrlFull, &[b"\xc3", b"\xa4"]);
         let read: Vec<_> = Pairs::new(attributes.as_bytes()).collect();
         let Value::Text(path) = read[0].1 else { panic!("text expected") };
         assert!(path.len() <= MAX_VALUE && path.len() + 3 > MAX_VALUE, "{}", path.len());
@@ -305,7 +312,7 @@ mod tests {
     fn the_attributes_of_a_span_have_a_bound_together() {
         let mut attributes = Attributes::default();
         for _ in 0..100 {
-            attributes.text(Key::UrlPath, [b'a'; MAX_VALUE]);
+            attributes.raw(Key::UrlPath, &[b'a'; MAX_VALUE]);
         }
         assert!(attributes.as_bytes().len() < MAX_ATTRIBUTES + 100 * 24);
         assert_eq!(Pairs::new(attributes.as_bytes()).count(), 100);

@@ -4,7 +4,7 @@
 //! batch shares. Attributes are written while the request runs, in the form in which they are sent,
 //! so that finishing a span is one copy and no allocation.
 
-pub use super::attributes::{Attributes, MAX_ATTRIBUTES, MAX_VALUE, Pairs, Value};
+pub use super::attributes::{Attributes, Pairs, Value};
 use super::{Flags, SpanId, TraceContext, TraceId};
 
 /// On which side of the hop the span was measured: the span kinds of the OpenTelemetry API.
@@ -151,7 +151,7 @@ impl SpanBatch {
     }
 
     /// The spans, in the order they finished.
-    pub fn iter(&self) -> impl Iterator<Item = SpanView<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = SpanView<'_>> + Clone {
         let text = |from: usize, to: usize| self.arena.get(from..to).unwrap_or_default();
         self.spans.iter().map(move |s| SpanView {
             span: s.span,

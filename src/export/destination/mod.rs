@@ -209,7 +209,7 @@ impl Destination {
     fn next_due(
         &mut self,
         phase: Phase,
-        next: impl FnOnce(&mut Queue, &mut Encoder) -> Option<Waiting>,
+        next: impl FnOnce(&mut Queue, &Encoder) -> Option<Waiting>,
     ) -> Option<Waiting> {
         let mut queue = self.door.queue();
         let is_late = |at: Instant| at + self.times.schedule_delay <= Instant::now();
@@ -452,7 +452,7 @@ impl Destination {
         while let Some(spooling) = &mut self.spooling {
             spooling.go_on(false);
             if spooling.may_keep()
-                && let Some(waiting) = self.door.queue().next_to_keep(&mut self.encoder)
+                && let Some(waiting) = self.door.queue().next_to_keep(&self.encoder)
             {
                 spooling.keep(waiting);
             }

@@ -248,7 +248,7 @@ impl Queue {
     }
 
     /// Takes out the next parcel.
-    pub(super) fn next(&mut self, encoder: &mut Encoder) -> Option<Waiting> {
+    pub(super) fn next(&mut self, encoder: &Encoder) -> Option<Waiting> {
         // What failed before and what is new have their turns, so that nothing which never arrives
         // holds up what would.
         let is_turn_of_new = self.is_turn_of_new;
@@ -263,7 +263,7 @@ impl Queue {
     }
 
     /// Takes out the next parcel that the disk may take.
-    pub(super) fn next_to_keep(&mut self, encoder: &mut Encoder) -> Option<Waiting> {
+    pub(super) fn next_to_keep(&mut self, encoder: &Encoder) -> Option<Waiting> {
         let stored = self.parcels.iter().position(|waiting| !waiting.is_for_memory);
         let stored = stored.and_then(|at| self.take(at));
         let waiting = stored.or_else(|| self.encoded(encoder))?;
@@ -295,15 +295,14 @@ impl Queue {
         Some(waiting)
     }
 
-    fn encoded(&mut self, encoder: &mut Encoder) -> Option<Waiting> {
+    fn encoded(&mut self, encoder: &Encoder) -> Option<Waiting> {
         let items = self.next_spans();
         if items == 0 {
             return None;
         }
         let batches = self.batches.iter();
         let spans = batches.flat_map(|arrived| arrived.batch.iter()).skip(self.taken).take(items);
-        let mut has_error = false;
-        let spans = spans.inspect(|view| has_error |= view.span.status == Status::Error);
+        let has_error = spans.clone().any(|view| view.span.status == Status::Error);
         let message = encoder.encode(spans).into();
         self.forget(items);
         Some(Parcel { signal: Signal::Traces, items, has_error, message }.into())
@@ -453,7 +452,7 @@ mod tests {
         }
 
         fn take(&mut self) -> usize {
-            let Some(waiting) = self.queue.next(&mut self.encoder) else { return 0 };
+            let Some(waiting) = self.queue.next(&self.encoder) else { return 0 };
             let items = waiting.parcel.items;
             self.flying.push(waiting);
             items

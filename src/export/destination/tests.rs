@@ -157,7 +157,7 @@ impl Running {
     /// Sends spans with so long a text.
     pub(super) fn send_long(&mut self, spans: usize, length: usize) {
         let mut attributes = Attributes::default();
-        attributes.text(Key::UrlPath, vec![b'a'; length]);
+        attributes.text(Key::UrlPath, &"a".repeat(length));
         for _ in 0..spans {
             self.sink.finish(span(), &[b"GET"], b"", &attributes);
         }

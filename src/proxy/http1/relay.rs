@@ -4,9 +4,9 @@
 //! request of ours on a connection. When either end closes between requests the other is closed
 //! too, as if the two were one connection.
 
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -99,8 +99,10 @@ enum After {
 
 impl Relay {
     async fn run(mut self) {
+        let conn = Rc::clone(&self.conn);
+        let mut draining = pin!(conn.worker.draining());
         let after = loop {
-            let after = match self.next().await {
+            let after = match self.next(draining.as_mut()).await {
                 Next::Request(head) => self.exchange(head).await,
                 Next::Over => After::Close,
                 Next::Refused(fault) => {
@@ -124,13 +126,12 @@ impl Relay {
     }
 
     /// Waits for the next request's head.
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self, mut draining: Pin<&mut impl Future<Output = ()>>) -> Next {
         let limits = &self.conn.worker.config.limits;
         let head_limits = HeadLimits { bytes: limits.header_bytes, lines: limits.header_count };
         let mut scan = Scan::default();
         let mut empty_lines = 0;
         let mut deadline = Deadline::default();
-        let mut draining = pin!(self.conn.worker.draining());
         let (downstream, upstreams) = (&mut self.downstream, &mut self.upstreams);
         let (idle, spare, out) = (&mut self.idle, &mut self.lines, &mut self.out);
         idle.touch();
@@ -202,6 +203,7 @@ impl Relay {
             },
             headers: &view,
             downstream: conn.downstream(),
+            servers: &conn.worker.servers,
         };
         // It is moved from hand to hand, and a connection that is idle needs no room for it.
         let mut exchange = Box::new(Exchange::begin(&conn, &request));
@@ -273,19 +275,18 @@ impl Relay {
     ) -> Result<Body, Fault> {
         let filled = self.downstream.buffer.filled();
         let view = head.view(filled);
-        let target = Target::of(&view);
-        let is_absolute = is_proxy && target.form == Form::Absolute;
-        let origin_form = target.to_origin_form(view.method());
-        let origin = target.authority.filter(|_| is_absolute);
+        let target = is_proxy.then(|| Target::of(&view)).filter(|to| to.form == Form::Absolute);
+        let origin_form = target.as_ref().map(|target| target.to_origin_form(view.method()));
+        let origin = target.and_then(|target| target.authority).zip(origin_form.as_deref());
         let edits = Edits {
             trace: exchange.injection,
             trace_state: exchange.trace_state_line(),
             tenant: exchange.tenant_line(),
             withheld: exchange.withheld(),
-            origin: origin.and_then(|authority| {
+            origin: origin.and_then(|(authority, target)| {
                 // Credentials are for us; `Host` has none (RFC 9110, section 7.2).
                 let authority = authority.rsplit(|b| *b == b'@').next()?;
-                Some(Origin { target: &origin_form, authority })
+                Some(Origin { target, authority })
             }),
         };
         self.out.clear();

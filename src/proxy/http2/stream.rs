@@ -91,6 +91,7 @@ fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Exchange {
             version: semconv::Version::Http2,
             headers: &Map(&parts.headers),
             downstream: conn.downstream(),
+            servers: &conn.worker.servers,
         },
     )
 }

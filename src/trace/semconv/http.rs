@@ -2,9 +2,10 @@
 
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
-use super::{
-    Authority, Key, Outcome, QueryValues, Request, add_server, add_user_agent, forwarded, status,
-};
+use super::{Key, Outcome, QueryValues, Request, add_user_agent, forwarded, status};
+
+/// The scheme of a request of which nothing else is known.
+const HTTP: &str = "http";
 
 /// A request method: one of those the conventions know, or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub fn begin<H: Headers>(
     let method = Method::parse(request.method);
     attributes.text(Key::HttpRequestMethod, method.as_str());
     if method.0.is_none() {
-        attributes.text(Key::HttpRequestMethodOriginal, request.method);
+        attributes.raw(Key::HttpRequestMethodOriginal, request.method);
     }
     match request.kind {
         Kind::Server => begin_server(attributes, request, query_values),
@@ -63,17 +64,23 @@ fn begin_server<H: Headers>(
     query_values: QueryValues,
 ) {
     let original = forwarded::read(request.headers);
-    attributes.text(Key::UrlPath, request.path);
+    attributes.raw(Key::UrlPath, request.path);
     add_query(attributes, request.query, query_values);
-    let scheme = original.proto.unwrap_or(b"http");
-    attributes.text(Key::UrlScheme, scheme);
-    let authority = original.host.or(request.authority).and_then(Authority::parse);
-    add_server(attributes, authority, default_port(scheme));
-    match original.client {
-        Some(client) => attributes.text(Key::ClientAddress, forwarded::address(client)),
-        None => attributes.text(Key::ClientAddress, &*request.downstream.address),
+    match original.proto {
+        Some(scheme) => attributes.raw(Key::UrlScheme, scheme),
+        None => attributes.text(Key::UrlScheme, HTTP),
     }
-    attributes.extend(&request.downstream.attributes);
+    if let Some(authority) = original.host.or(request.authority) {
+        let port = default_port(original.proto.unwrap_or(HTTP.as_bytes()));
+        request.servers.add(attributes, request.kind, authority, port);
+    }
+    match original.client {
+        Some(client) => {
+            attributes.raw(Key::ClientAddress, forwarded::address(client));
+            request.downstream.add(attributes);
+        }
+        None => request.downstream.add_as_client(attributes),
+    }
 }
 
 fn begin_client<H: Headers>(
@@ -85,7 +92,7 @@ fn begin_client<H: Headers>(
     if !request.path.is_empty() {
         add_full_url(attributes, authority, request.path, request.query, query_values);
     }
-    add_server(attributes, Authority::parse(authority), default_port(b"http"));
+    request.servers.add(attributes, request.kind, authority, default_port(HTTP.as_bytes()));
 }
 
 /// `url.full`: credentials and query values are not recorded.
@@ -105,14 +112,14 @@ fn add_full_url(
         pieces.push(b"?");
         query_values.redact(query, |piece| pieces.push(piece));
     }
-    attributes.texts(Key::UrlFull, &pieces);
+    attributes.raw_pieces(Key::UrlFull, &pieces);
 }
 
 fn add_query(attributes: &mut Attributes, query: Option<&[u8]>, query_values: QueryValues) {
     if let Some(query) = query {
         let mut pieces: Vec<&[u8]> = Vec::new();
         query_values.redact(query, |piece| pieces.push(piece));
-        attributes.texts(Key::UrlQuery, &pieces);
+        attributes.raw_pieces(Key::UrlQuery, &pieces);
     }
 }
 
@@ -141,7 +148,7 @@ pub fn end(attributes: &mut Attributes, kind: Kind, outcome: &Outcome) -> Status
         (None, Some(code)) if code >= first_error => {
             let digits = [code / 100 % 10, code / 10 % 10, code % 10];
             let text = digits.map(|d| b'0' + u8::try_from(d).unwrap_or(0));
-            attributes.text(Key::ErrorType, text);
+            attributes.raw(Key::ErrorType, &text);
         }
         (None, _) => return Status::Unset,
     }
@@ -152,7 +159,7 @@ pub fn end(attributes: &mut Attributes, kind: Kind, outcome: &Outcome) -> Status
 mod tests {
     use super::super::super::span::{Pairs as Read, Value};
     use super::super::super::testing::Lines;
-    use super::super::{Failure, Peer, Version};
+    use super::super::{Failure, Peer, Servers, Version};
     use super::*;
 
     type Pairs = Vec<(&'static str, String)>;
@@ -182,6 +189,7 @@ mod tests {
             version: Version::Http11,
             headers: &headers,
             downstream: &Peer::of("10.1.2.3:4567".parse().unwrap()),
+            servers: &Servers::default(),
         };
         let mut attributes = Attributes::default();
         begin(&mut attributes, &request, None, QueryValues::Redact);

@@ -8,13 +8,17 @@ mod authority;
 pub mod connection;
 mod forwarded;
 pub mod http;
+mod peer;
 mod redact;
 pub mod rpc;
+mod servers;
 
 use std::net::SocketAddr;
 
 pub use authority::Authority;
+pub use peer::Peer;
 pub use redact::QueryValues;
+pub use servers::Servers;
 
 use super::Headers;
 use super::attributes::known_name;
@@ -202,24 +206,8 @@ pub struct Request<'a, H> {
     pub headers: &'a H,
     /// Who is at the other end of the connection that the request came on.
     pub downstream: &'a Peer,
-}
-
-/// The other end of a connection as spans tell of it, put together once for all its requests.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    address: Box<str>,
-    attributes: Attributes,
-}
-
-impl Peer {
-    /// Who is at this address.
-    #[must_use]
-    pub fn of(address: SocketAddr) -> Self {
-        let mut attributes = Attributes::default();
-        add_peer(&mut attributes, address);
-        // One of v4 that is mapped into v6 is written as what it is in v4.
-        Self { address: address.ip().to_canonical().to_string().into(), attributes }
-    }
+    /// The servers that requests before it were meant for.
+    pub servers: &'a Servers,
 }
 
 /// How a request ended.
@@ -242,13 +230,6 @@ pub struct Failure {
     pub is_cancellation: bool,
 }
 
-/// Adds where the request was meant to go, and gives the address and port.
-fn add_server(attributes: &mut Attributes, authority: Option<Authority<'_>>, default_port: u16) {
-    let Some(authority) = authority else { return };
-    attributes.text(Key::ServerAddress, authority.host);
-    attributes.int(Key::ServerPort, i64::from(authority.port.unwrap_or(default_port)));
-}
-
 /// Adds the other end of a socket.
 pub fn add_peer(attributes: &mut Attributes, peer: SocketAddr) {
     add_address(attributes, Key::NetworkPeerAddress, peer);
@@ -262,14 +243,14 @@ fn add_address(attributes: &mut Attributes, key: Key, address: SocketAddr) {
     let mut room = &mut text[..];
     if write!(room, "{}", address.ip().to_canonical()).is_ok() {
         let unused = room.len();
-        attributes.text(key, text.get(..text.len() - unused).unwrap_or_default());
+        attributes.raw(key, text.get(..text.len() - unused).unwrap_or_default());
     }
 }
 
 /// The first `user-agent`.
 fn add_user_agent(attributes: &mut Attributes, headers: &impl Headers) {
     if let Some(agent) = headers.first("user-agent") {
-        attributes.text(Key::UserAgentOriginal, agent);
+        attributes.raw(Key::UserAgentOriginal, agent);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
-use super::{Authority, Key, Outcome, Request, add_server, status};
+use super::{Key, Outcome, Request, status};
 
 /// The status codes of gRPC, by number.
 const CODES: [&str; 17] = [
@@ -79,9 +79,11 @@ pub fn method(path: &[u8]) -> Option<&[u8]> {
 /// Adds what is known when the request's head has been read.
 pub fn begin<H: Headers>(attributes: &mut Attributes, request: &Request<'_, H>) {
     attributes.text(Key::RpcSystemName, "grpc");
-    add_server(attributes, request.authority.and_then(Authority::parse), 80);
+    if let Some(authority) = request.authority {
+        request.servers.add(attributes, request.kind, authority, 80);
+    }
     if request.kind == Kind::Server {
-        attributes.extend(&request.downstream.attributes);
+        request.downstream.add(attributes);
     }
 }
 
@@ -95,10 +97,10 @@ pub fn end(
 ) -> (Status, bool) {
     let name = method(path).filter(|_| outcome.grpc_status != Some(UNIMPLEMENTED));
     match name {
-        Some(name) => attributes.text(Key::RpcMethod, name),
+        Some(name) => attributes.raw(Key::RpcMethod, name),
         None => {
             attributes.text(Key::RpcMethod, "_OTHER");
-            attributes.text(Key::RpcMethodOriginal, path.strip_prefix(b"/").unwrap_or(path));
+            attributes.raw(Key::RpcMethodOriginal, path.strip_prefix(b"/").unwrap_or(path));
         }
     }
     let code = outcome.grpc_status.map(code_name);
