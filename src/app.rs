@@ -18,6 +18,7 @@ use crate::direction::Direction;
 use crate::doctor::{Doctor, Ledger};
 use crate::drain::{self, Phase, Trigger, Watch};
 use crate::export::{self, ExportError, Pipeline, Sink};
+use crate::footprint;
 use crate::metrics::Registry;
 use crate::net::own::OwnSockets;
 use crate::net::{self, Taking, clock::Clock};
@@ -260,6 +261,9 @@ impl Bound {
         }
         state.set_ready(true);
         announce(&addresses);
+        if let Err(error) = footprint::shrink() {
+            tracing::debug!(%error, "the memory that only the start needed is kept");
+        }
 
         let failed = tokio::select! {
             _told = stop.recv() => None,

@@ -18,7 +18,7 @@
 //!            intake                     with their context; OTLP that comes
 //!  trace  net  metrics  reach        1  contexts and spans; sockets; counters; what arrives
 //!     direction    drain    cidr     0  which way a request goes; how everything stops; networks;
-//!        otlp    protobuf               the words of OTLP, and how they are written
+//!    otlp    protobuf    footprint      the words of OTLP, and how they are written; memory
 //! ```
 //!
 //! A module knows only those on lower floors, and none beside it. `ARCHITECTURE.md` tells a
@@ -36,6 +36,7 @@ pub mod doctor;
 pub mod drain;
 pub mod explore;
 pub mod export;
+mod footprint;
 pub mod intake;
 pub mod metrics;
 pub mod net;

@@ -1,4 +1,4 @@
-//! What sockets can be asked and told that no crate of ours offers: the only unsafe code there is.
+//! What sockets can be asked and told that no crate of ours offers.
 
 #![expect(unsafe_code, reason = "neither socket2 nor rustix offers these two options")]
 

@@ -5,7 +5,7 @@ use crate::support::sources::{Source, sources};
 /// The floors, from the ground up. A module may use what lies below it; those of one floor do not
 /// know each other.
 const FLOORS: [&[&str]; 8] = [
-    &["cidr", "direction", "drain", "otlp", "protobuf"],
+    &["cidr", "direction", "drain", "footprint", "otlp", "protobuf"],
     &["trace", "net", "metrics", "reach"],
     &["export", "analysis", "doctor", "intake"],
     &["telemetry", "proxy", "redirect", "admin", "view", "explore", "receive"],
