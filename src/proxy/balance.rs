@@ -2,8 +2,8 @@
 //!
 //! All workers accept from one socket, and whoever is idle does it first, which after a burst may
 //! mean all of them for one worker, for as long as they live. So who accepts a connection leaves it
-//! to the worker that has the fewest open. That is decided once for each connection, and nothing is
-//! asked where there is one worker.
+//! to the worker that has the fewest open, once, before its first byte is read; a worker that is alone
+//! keeps all.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

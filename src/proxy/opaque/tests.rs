@@ -458,7 +458,9 @@ async fn bulk_goes_through_pipes_which_are_given_back_when_it_pauses() {
         let mut line = stage.line(OUTBOUND, Opening::default()).await;
         bulk(&mut line.client, &mut line.server, SIZE).await;
         bulk(&mut line.server, &mut line.client, SIZE).await;
-        assert_eq!(stage.worker.pool.pipes(), (0, 1), "none lent, and one to spare");
+        // The answer may begin before the way up has seen that it pauses: then each had its own.
+        let (lent, spare) = stage.worker.pool.pipes();
+        assert!(lent == 0 && (1..=2).contains(&spare), "{lent} lent, {spare} to spare");
         line.client.shutdown().await.unwrap();
         expect_end(&mut line.server).await;
         line.server.shutdown().await.unwrap();

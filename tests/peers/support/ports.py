@@ -20,6 +20,15 @@ def free_port():
     raise AssertionError("no port is free")
 
 
+def accepts(port):
+    """Whether somebody accepts connections on this port."""
+    try:
+        socket.create_connection((HOST, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 class ReservedPort:
     """A port that refuses connections, and is kept from others, until it is closed.
 

@@ -264,12 +264,16 @@ def write_settings(settings, service, folder):
     return str(path)
 
 
+def inherited():
+    """The environment less what would change spandrel's settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SPANDREL_"))}
+
+
 def _environment(plan):
     """The environment less what would change spandrel's settings, and what the plan says."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SPANDREL_"))}
     soon = {} if plan.settings else _SOON
     protocol = {"OTEL_EXPORTER_OTLP_PROTOCOL": plan.protocol}
-    return inherited | soon | protocol | (plan.environment or {})
+    return inherited() | soon | protocol | (plan.environment or {})
 
 
 def _tree(settings):

@@ -2,10 +2,9 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 
-from ..ports import HOST, free_port
+from ..ports import HOST, accepts, free_port
 from ..waiting import DEADLINE, eventually
 
 _CONFIGURATION = """\
@@ -62,8 +61,4 @@ class Nginx:
 
     def _is_listening(self):
         assert self._process.poll() is None, self._log.read_text()
-        try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return accepts(self.port)
