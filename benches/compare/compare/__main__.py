@@ -70,8 +70,9 @@ class Run:
         for scenario in scenarios.ALL:
             if scenario.name in chosen:
                 self._say(scenario.title)
-                seconds = 1 if self._is_brief else scenario.seconds
-                found.tables[scenario] = self._costs(scenario.ways, scenario.load, seconds)
+                found.tables[scenario] = self._costs(
+                    scenario.ways, scenario.load, scenario.seconds, scenario.turns
+                )
         if "latency" in chosen:
             self._say("latency at a part of saturation")
             found.latency_rate, found.latency = self._latency(found)
@@ -90,26 +91,27 @@ class Run:
             self._say("a soak")
             seconds = 0 if self._is_brief else SOAK
             rate = self._saturation(found)
-            found.soak = soak(self._way(SPANDREL), rate, seconds, self._folder)
+            ways = self._way(SPANDREL), self._way(HAPROXY)
+            found.soak = soak(*ways, rate, seconds, self._folder)
         if "promises" in chosen:
             self._say("what must not change")
             found.promises = promises.keep(self._is_brief)
         self._see_that_spans_arrived()
         return found
 
-    def _costs(self, names, load, seconds):
+    def _costs(self, names, load, seconds, turns=1):
         ways = [self._way(name) for name in names]
-        return in_turn(ways, load, seconds, self._rounds, self._folder)
+        seconds, turns = (1, 1) if self._is_brief else (seconds, self._rounds * turns)
+        return in_turn(ways, load, seconds, turns, self._folder)
 
     def _saturation(self, found):
         """Requests a second that spandrel answers at most."""
-        http1 = found.costs("http1") or self._costs([SPANDREL], scenarios.ALL[0].load, 1)
+        http1 = found.costs("http1") or self._costs([SPANDREL], scenarios.ALL[0].load, 2)
         return http1[SPANDREL].rate
 
     def _latency(self, found):
         rate = self._saturation(found) / SHARE
-        seconds = 1 if self._is_brief else 5
-        return rate, self._costs(HTTP1, Paced("/1k", rate), seconds)
+        return rate, self._costs(HTTP1, Paced("/1k", rate), 3, 2)
 
     def _idle(self, name, connections):
         """Memory before and with idle connections, of one that has just been started."""

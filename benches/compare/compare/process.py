@@ -1,13 +1,12 @@
 """A program that runs: its processor time and memory, over all its processes."""
 
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 from support.memory import resident as now
-from support.ports import HOST
+from support.ports import accepts
 from support.waiting import DEADLINE
 
 TICK = 0.001
@@ -67,15 +66,6 @@ class Program:
     def _listens(self, port):
         assert self._process.poll() is None, self.said()
         return accepts(port)
-
-
-def accepts(port):
-    """Whether somebody accepts a connection on this port."""
-    try:
-        socket.create_connection((HOST, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def processor_time(pids):

@@ -122,18 +122,28 @@ def _latency(costs):
 
 def _soak(drift):
     what = f"soak, {drift.requests:,} requests, {drift.failed} failed:"
-    for name, figure, most, unit in (
-        ("memory", drift.resident, 1.05, MIB),
-        ("descriptors", drift.files, 1.0, 1),
-        ("p99", drift.p99, 1.10, 1_000),
+    for name, figure, most, unit, units in (
+        ("memory", drift.resident, 1.05, MIB, " MiB"),
+        ("descriptors", drift.files, 1.0, 1, ""),
     ):
         first, last = figure
-        units = {MIB: " MiB", 1: "", 1_000: " ms"}[unit]
         is_met = last <= first * most and not drift.failed
         yield Figure(
             f"{what} {name}, first and last quarter", f"≤ {most:.2f} ×",
             f"{first / unit:.2f}{units}, {last / unit:.2f}{units}", is_met,
         )  # fmt: skip
+    yield _drift_of_p99(what, drift.p99, drift.peer_p99)
+
+
+def _drift_of_p99(what, ours, theirs):
+    """What drifts for a peer that had the same load in between is the machine, and not ours."""
+    drifts = [last / first for first, last in (ours, theirs)]
+    (first, last), (peer_first, peer_last) = ((a / 1_000, b / 1_000) for a, b in (ours, theirs))
+    return Figure(
+        f"{what} p99, first and last quarter", f"≤ 1.10 × the drift of {HAPROXY} in between",
+        f"{first:.2f} ms, {last:.2f} ms; {HAPROXY} {peer_first:.2f} ms, {peer_last:.2f} ms",
+        drifts[0] <= 1.10 * max(1, drifts[1]),
+    )  # fmt: skip
 
 
 def write(found):

@@ -1,7 +1,7 @@
 """How far spandrel goes: workers, connections, callers, upstreams, and what each takes up."""
 
 import socket
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,10 +124,16 @@ def _through(port, address, to):
     return client
 
 
+@contextmanager
+def _silent(ways, loop, folder, name):
+    """A way to an application that never answers, and that application."""
+    with closing(Silent(loop)) as app, _start(ways, folder, name, ROOM, app) as way:
+        yield way, app
+
+
 def _websockets(ways, loop, folder, count):
     with ExitStack() as stack:
-        app = stack.enter_context(closing(Silent(loop)))
-        way = stack.enter_context(_start(ways, folder, "websockets", ROOM, app))
+        way, _ = stack.enter_context(_silent(ways, loop, folder, "websockets"))
         before = resident(way.pids("http1"))
         for _ in range(count):
             client = socket.create_connection((HOST, way.http1), timeout=10)
@@ -140,8 +146,7 @@ def _websockets(ways, loop, folder, count):
 
 def _streams(ways, loop, folder, connections):
     with ExitStack() as stack:
-        app = stack.enter_context(closing(Silent(loop)))
-        way = stack.enter_context(_start(ways, folder, "streams", ROOM, app))
+        way, app = stack.enter_context(_silent(ways, loop, folder, "streams"))
         before = resident(way.pids("http2"))
         for _ in range(connections):
             client = stack.enter_context(RawClient(way.http2))

@@ -26,6 +26,8 @@ class Scenario:
     load: object
     ways: tuple
     seconds: float = 3
+    turns: int = 1
+    """How many there are in each round: many short ones, where small differences count."""
 
 
 _CALL = ("content-type: application/grpc", "te: trailers")
@@ -36,14 +38,16 @@ ALL = (
         f"HTTP/1.1, {CONNECTIONS} connections, 1 KiB, every request recorded and exported",
         Http1("/1k"),
         HTTP1,
-        5,
+        2,
+        4,
     ),
     Scenario(
         "sampling",
         f"HTTP/1.1, {CONNECTIONS} connections, 1 KiB: what tracing adds",
         Http1("/1k"),
         SETTINGS,
-        5,
+        2,
+        4,
     ),
     Scenario("one", "HTTP/1.1, 1 connection, 1 KiB", Http1("/1k", 1), HTTP1),
     Scenario("thousand", "HTTP/1.1, 1,000 connections, 1 KiB", Http1("/1k", 1_000), HTTP1),
@@ -61,7 +65,8 @@ ALL = (
         f"HTTP/2, {Http2.CONNECTIONS} connections of {Http2.STREAMS} streams, 1 KiB",
         Http2("/1k"),
         HTTP2,
-        5,
+        2,
+        2,
     ),
     Scenario(
         "grpc",

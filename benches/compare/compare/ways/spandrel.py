@@ -1,6 +1,5 @@
 """spandrel, with what it records and where it sends that."""
 
-import os
 import urllib.request
 
 import yaml
@@ -8,7 +7,7 @@ import yaml
 from ..process import Program
 from support.metrics import Books, Metrics
 from support.ports import HOST, free_port
-from support.sidecar import find_binary
+from support.sidecar import find_binary, inherited
 
 SETTINGS = {
     "100 %": {},
@@ -69,8 +68,7 @@ class Sidecar(Program):
         if self.outbound:
             tree["outbound"] = {"listen": f"{HOST}:{self.outbound}"}
         path.write_text(yaml.safe_dump(settings | tree))
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "SPANDREL_"))}
-        super().__init__([find_binary(), "run", "--config", path], folder, clean)
+        super().__init__([find_binary(), "run", "--config", path], folder, inherited())
         self.wait_for(self.port)
 
     def books(self):
