@@ -14,9 +14,18 @@ const FIXED32: u8 = 5;
 /// A varint has at most this many bytes.
 const MAX_VARINT: usize = 10;
 
-/// Appends a varint.
+/// Appends a varint. Most are short, and so is what is written at each place for these.
 #[inline]
-pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        out.push(low_byte(value));
+    } else {
+        long_varint(out, value);
+    }
+}
+
+#[cold]
+fn long_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
         value >>= 7;
@@ -72,11 +81,14 @@ pub(crate) fn open(out: &mut Vec<u8>, field: u8, length: usize) {
         Ok(length @ 0..0x80) if field < 16 => {
             out.extend_from_slice(&[field << 3 | BYTES, length]);
         }
-        _ => {
-            key(out, field, BYTES);
-            varint(out, length as u64);
-        }
+        _ => long_open(out, field, length),
     }
+}
+
+#[cold]
+fn long_open(out: &mut Vec<u8>, field: u8, length: usize) {
+    key(out, field, BYTES);
+    long_varint(out, length as u64);
 }
 
 /// Text as receivers take it: what is not UTF-8 is replaced, because they would refuse the whole

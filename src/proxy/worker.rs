@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::LocalOptions;
 use tokio::sync::Notify;
-use tokio::task::LocalSet;
 
 use super::Config;
 use super::balance::Seat;
@@ -125,14 +125,10 @@ pub fn run(parts: Parts) -> std::io::Result<()> {
         .enable_io()
         .enable_time()
         .max_blocking_threads(MAX_RESOLVER_THREADS)
-        .build()?;
-    let local = LocalSet::new();
-    // Dropping the set at the end cuts off what is left, and each exchange records its own end.
-    // A task of its own is looked at when it was woken, what is run until with every other task.
-    let working = local.spawn_local(work(parts));
-    let result = runtime.block_on(local.run_until(working)).map_err(std::io::Error::other)?;
-    drop(local);
-    // A name that is still being looked up must not hold up the end.
+        .build_local(LocalOptions::default())?;
+    let result = runtime.block_on(work(parts));
+    // This cuts off what is left, and each exchange records its own end. A name that is still being
+    // looked up must not hold that up.
     runtime.shutdown_background();
     result
 }

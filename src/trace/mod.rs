@@ -17,9 +17,11 @@ pub mod semconv;
 pub mod span;
 pub mod tenant;
 pub mod tls;
+pub mod token;
 pub mod zone;
 
 pub use id::{Flags, IdGenerator, SpanId, TraceId};
+pub use token::is_token;
 
 /// The part of a trace that travels between hops: W3C Trace Context Level 2, section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,30 +47,6 @@ pub trait Headers {
     fn first(&self, name: &str) -> Option<&[u8]> {
         self.values(name).next()
     }
-}
-
-/// Whether a byte may be part of a token, such as a method or the name of a field (RFC 9110,
-/// section 5.6.2).
-#[must_use]
-pub const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 #[cfg(test)]

@@ -102,12 +102,13 @@ impl SpanBatch {
         self.spans.push(Stored { span, start, name, trace_state, attributes });
     }
 
-    /// An empty batch with room for as much as `other` holds.
+    /// An empty batch with room for as much as `other` holds, and a little more: the next spans
+    /// are hardly of the same length, and growing would double it.
     #[must_use]
     pub fn like(other: &Self) -> Self {
         Self {
             spans: Vec::with_capacity(other.spans.len()),
-            arena: Vec::with_capacity(other.arena.len()),
+            arena: Vec::with_capacity(other.arena.len() + other.arena.len() / 16),
         }
     }
 

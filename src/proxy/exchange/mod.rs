@@ -82,11 +82,12 @@ struct Verdict {
 }
 
 impl Exchange {
-    /// Begins with a request's head.
-    pub fn begin<H: Headers>(conn: &Rc<Conn>, request: &Request<'_, H>) -> Self {
+    /// Begins with a request's head. It is moved from hand to hand, and a connection that is idle
+    /// needs no room for it.
+    pub fn begin<H: Headers>(conn: &Rc<Conn>, request: &Request<'_, H>) -> Box<Self> {
         let worker = &conn.worker;
         let tracing = &worker.config.tracing;
-        let mut exchange = Self::untraced(conn);
+        let mut exchange = Box::new(Self::untraced(conn));
         exchange.zone = Zone::of(conn, request);
         let packing = packing(request);
         exchange.call = packing.filter(|packing| packing.is_rpc());
@@ -126,7 +127,7 @@ impl Exchange {
 
     /// Begins with a head that could not be read: there is a request, but nothing is known of it.
     #[must_use]
-    pub fn unreadable(conn: &Rc<Conn>) -> Self {
+    pub fn unreadable(conn: &Rc<Conn>) -> Box<Self> {
         struct NoHeaders;
         impl Headers for NoHeaders {
             fn values(&self, _: &str) -> impl Iterator<Item = &[u8]> {
@@ -136,7 +137,7 @@ impl Exchange {
                 std::iter::empty()
             }
         }
-        let mut exchange = Self::untraced(conn);
+        let mut exchange = Box::new(Self::untraced(conn));
         let tracing = &conn.worker.config.tracing;
         let extracted = propagate::extract(&NoHeaders, &tracing.propagation);
         let verdict = Verdict::reach(conn, tracing, extracted);

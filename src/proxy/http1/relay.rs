@@ -106,7 +106,7 @@ impl Relay {
                 Next::Request(head) => self.exchange(head).await,
                 Next::Over => After::Close,
                 Next::Refused(fault) => {
-                    let exchange = Box::new(Exchange::unreadable(&self.conn));
+                    let exchange = Exchange::unreadable(&self.conn);
                     self.refuse(exchange, fault, Answers::Other).await
                 }
             };
@@ -205,8 +205,7 @@ impl Relay {
             downstream: conn.downstream(),
             servers: &conn.worker.servers,
         };
-        // It is moved from hand to hand, and a connection that is idle needs no room for it.
-        let mut exchange = Box::new(Exchange::begin(&conn, &request));
+        let mut exchange = Exchange::begin(&conn, &request);
         let is_proxy = conn.is_asked_as_proxy();
         let form = target.form;
         let destination = match upstream::target(&conn, target.authority) {

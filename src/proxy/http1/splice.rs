@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::head::{HeadView, Line, RequestHead};
 use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE, outside};
+use crate::trace::token::is_same_name;
 
 /// What must differ between the head that came and the head that goes on.
 #[derive(Clone, Debug, Default)]
@@ -79,7 +80,7 @@ impl Edits<'_> {
     }
 
     fn edit<'s>(&'s self, name: &[u8], pending: &mut Pending<'s>) -> Edit<'s> {
-        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        let is = |other: &str| is_same_name(name, other.as_bytes());
         if self.withheld.is_some_and(|tenant| outside::is_context(name) || is(tenant)) {
             return Edit::Remove;
         }
@@ -133,7 +134,7 @@ impl<'a> Pending<'a> {
 
     /// A length that is given several times goes on once (RFC 9110, section 8.6).
     fn length(&mut self, view: &HeadView<'a>, line: &Line) -> Edit<'a> {
-        if !view.text(&line.name).eq_ignore_ascii_case(b"content-length") {
+        if !is_same_name(view.text(&line.name), b"content-length") {
             return Edit::Keep;
         }
         if std::mem::replace(&mut self.has_length, true) {

@@ -8,7 +8,7 @@ use crate::proxy::exchange::Exchange;
 use crate::proxy::fault::Fault;
 
 /// Answers in the place of an upstream that cannot: gRPC calls by trailers alone.
-pub(super) fn refuse(mut exchange: Exchange, mut respond: SendResponse<Bytes>, fault: Fault) {
+pub(super) fn refuse(mut exchange: Box<Exchange>, mut respond: SendResponse<Bytes>, fault: Fault) {
     exchange.refuse(fault);
     let reply = fault.reply();
     let mut response = Response::new(());

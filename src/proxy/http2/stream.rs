@@ -76,7 +76,7 @@ pub async fn run(
     }
 }
 
-fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Exchange {
+fn begin(conn: &Rc<Conn>, parts: &http::request::Parts) -> Box<Exchange> {
     let authority = parts.uri.authority().map(|a| a.as_str().as_bytes());
     let host = parts.headers.get(http::header::HOST).map(HeaderValue::as_bytes);
     let path = if is_plain_connect(parts) { "" } else { parts.uri.path() };

@@ -25,7 +25,7 @@ pub(super) async fn dig(
     parts: &http::request::Parts,
     from_caller: RecvStream,
     mut respond: SendResponse<Bytes>,
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
 ) {
     let connected = tokio::select! {
         connected = connect(conn, parts, &mut exchange) => connected,

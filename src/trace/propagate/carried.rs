@@ -4,6 +4,7 @@
 //! certain: whoever reads it takes one of its values, or all.
 
 use super::super::Headers;
+use super::super::token::is_same_name;
 use super::known::{Format, MAX_TEXT, Malformed, TraceKey, trace_key};
 use super::trim_ows;
 
@@ -11,16 +12,15 @@ use super::trim_ows;
 pub const MAX_JOIN_KEYS: usize = 8;
 
 /// The lines of a message that carry context or keys.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Carried<'a> {
     formats: [Line<'a>; Format::ALL.len()],
     keys: [Line<'a>; MAX_JOIN_KEYS],
     is_any: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 enum Line<'a> {
-    #[default]
     Absent,
     Once(&'a [u8]),
     Repeated,
@@ -36,11 +36,17 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Carried<'a> {
+    const NOTHING: Self = Self {
+        formats: [Line::Absent; Format::ALL.len()],
+        keys: [Line::Absent; MAX_JOIN_KEYS],
+        is_any: false,
+    };
+
     /// Looks at the lines of a message, of which those of these names (in lower case) are keys.
     pub fn read(headers: &'a impl Headers, join_keys: &[String]) -> Self {
-        let mut carried = Self::default();
+        let mut carried = Self::NOTHING;
         for (name, value) in headers.lines() {
-            let key = join_keys.iter().position(|key| name.eq_ignore_ascii_case(key.as_bytes()));
+            let key = join_keys.iter().position(|key| is_same_name(name, key.as_bytes()));
             let line = match (key, Format::of_header(name)) {
                 (Some(at), _) => carried.keys.get_mut(at),
                 (None, Some(format)) => carried.formats.get_mut(format as usize),
@@ -64,16 +70,16 @@ impl<'a> Carried<'a> {
     pub fn contexts(
         &self,
     ) -> impl Iterator<Item = (Format, Result<Option<TraceKey<'a>>, Malformed>)> {
-        Format::ALL.into_iter().zip(self.formats).filter_map(|(format, line)| match line {
+        Format::ALL.iter().zip(&self.formats).filter_map(|(format, line)| match line {
             Line::Absent => None,
-            Line::Once(value) => Some((format, trace_key(format, value))),
-            Line::Repeated => Some((format, Err(Malformed::Repeated))),
+            Line::Once(value) => Some((*format, trace_key(*format, value))),
+            Line::Repeated => Some((*format, Err(Malformed::Repeated))),
         })
     }
 
     /// The keys that are there: which of the names, and the value.
     pub fn keys(&self) -> impl Iterator<Item = (usize, &'a [u8])> {
-        self.keys.into_iter().enumerate().filter_map(|(at, line)| match line {
+        self.keys.iter().enumerate().filter_map(|(at, line)| match line {
             Line::Once(value) => Some((at, key(value)?)),
             Line::Absent | Line::Repeated => None,
         })
@@ -81,7 +87,7 @@ impl<'a> Carried<'a> {
 
     /// Which of the names came more than once.
     pub fn repeated_keys(&self) -> impl Iterator<Item = usize> {
-        let keys = self.keys.into_iter().enumerate();
+        let keys = self.keys.iter().enumerate();
         keys.filter_map(|(at, line)| matches!(line, Line::Repeated).then_some(at))
     }
 }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::super::token::is_same_name;
 use super::trim_ows;
 
 /// The longest value that is looked at, in bytes.
@@ -142,7 +143,7 @@ impl Format {
             21 => &[Self::Google],
             _ => return None,
         };
-        let is_it = |format: &&Self| name.eq_ignore_ascii_case(format.header().as_bytes());
+        let is_it = |format: &&Self| is_same_name(name, format.header().as_bytes());
         by_length.iter().find(is_it).copied()
     }
 }

@@ -45,7 +45,7 @@ pub fn malformed(value: &[u8]) -> Option<Malformed> {
     };
     let is_in_place = |(at, byte): (usize, &u8)| match at {
         2 | 35 | 52 => *byte == b'-',
-        _ => hex_digit(*byte).is_some(),
+        _ => hex_digit(*byte) < NO_DIGIT,
     };
     let is_future = !head.starts_with(b"00");
     Some(if !head.iter().enumerate().all(is_in_place) {
@@ -81,23 +81,29 @@ pub fn format(context: TraceContext) -> [u8; LENGTH] {
 /// The bytes that lower-case hexadecimal digits stand for.
 fn hex<const DIGITS: usize, const BYTES: usize>(digits: &[u8; DIGITS]) -> Option<[u8; BYTES]> {
     let mut bytes = [0; BYTES];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = pair else { return None };
-        *byte = hex_byte(*high, *low)?;
+    // All are looked at, which is faster than to stop at the first that is none.
+    let mut seen = 0;
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        let (high, low) = (hex_digit(*high), hex_digit(*low));
+        seen |= high | low;
+        *byte = high << 4 | low & 0x0f;
     }
-    Some(bytes)
+    (seen < NO_DIGIT).then_some(bytes)
 }
 
 fn hex_byte(high: u8, low: u8) -> Option<u8> {
-    Some(hex_digit(high)? << 4 | hex_digit(low)?)
+    hex(&[high, low]).map(|[byte]| byte)
 }
 
+/// What stands for a byte that is no digit.
+const NO_DIGIT: u8 = 0x10;
+
 /// Upper-case digits are not digits here: the standard allows lower case only.
-fn hex_digit(digit: u8) -> Option<u8> {
+const fn hex_digit(digit: u8) -> u8 {
     match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => NO_DIGIT,
     }
 }
 

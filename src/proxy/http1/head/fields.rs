@@ -5,6 +5,7 @@ use super::super::host;
 use super::{Answers, HeadError, HeadLimits, Version, place};
 use crate::trace::messages::Packing;
 use crate::trace::semconv::rpc;
+use crate::trace::token::is_same_name;
 
 /// What the header lines say about the connection and the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,30 +41,30 @@ impl Fields {
         let mut fields = Self::default();
         for header in headers {
             match header.name.len() {
-                4 if header.name.eq_ignore_ascii_case("host") => {
+                4 if is(header, "host") => {
                     fields.hosts += 1;
                     fields.has_odd_host |= !host::is_valid(header.value);
                 }
-                7 if header.name.eq_ignore_ascii_case("upgrade") => {
+                7 if is(header, "upgrade") => {
                     fields.is_websocket = header.value.eq_ignore_ascii_case(b"websocket");
                 }
-                10 if header.name.eq_ignore_ascii_case("connection") => {
+                10 if is(header, "connection") => {
                     fields.read_connection(header.value);
                 }
-                11 if header.name.eq_ignore_ascii_case("grpc-status") => {
+                11 if is(header, "grpc-status") => {
                     fields.grpc_status = Some(rpc::parse_status(header.value));
                 }
-                12 if header.name.eq_ignore_ascii_case("content-type") => {
+                12 if is(header, "content-type") => {
                     fields.packing = Packing::of(header.value);
                 }
-                14 if header.name.eq_ignore_ascii_case("content-length") => {
+                14 if is(header, "content-length") => {
                     refuse_folded(text, header)?;
                     fields.read_length(header.value)?;
                 }
-                16 if header.name.eq_ignore_ascii_case("content-encoding") => {
+                16 if is(header, "content-encoding") => {
                     fields.is_compressed = !header.value.eq_ignore_ascii_case(b"identity");
                 }
-                17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
+                17 if is(header, "transfer-encoding") => {
                     refuse_folded(text, header)?;
                     // Some servers look at the first of several lines only.
                     fields.has_odd_coding |= fields.has_coding;
@@ -181,6 +182,10 @@ impl Fields {
     pub(super) fn has_faulty_framing(&self, version: Version) -> bool {
         self.has_coding && version == Version::Http10
     }
+}
+
+fn is(header: &httparse::Header<'_>, name: &str) -> bool {
+    is_same_name(header.name.as_bytes(), name.as_bytes())
 }
 
 /// Refuses a value that goes on in a second line, which not every reader takes for a part of it.

@@ -17,6 +17,7 @@ use self::names::Names;
 use super::framing::Body;
 use crate::trace::Headers;
 use crate::trace::messages::Packing;
+use crate::trace::token::is_same_name;
 
 /// Header lines that are parsed without asking for memory.
 const USUAL_LINES: usize = 64;
@@ -250,7 +251,7 @@ impl Headers for HeadView<'_> {
             .iter()
             .filter(move |line| {
                 line.name.len() == name.len()
-                    && self.text(&line.name).eq_ignore_ascii_case(name.as_bytes())
+                    && is_same_name(self.text(&line.name), name.as_bytes())
             })
             .map(|line| self.text(&line.value))
     }
