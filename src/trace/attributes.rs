@@ -36,6 +36,17 @@ pub struct Attributes {
     bytes: Vec<u8>,
 }
 
+/// An attribute of text that is known when this is compiled, as it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known(&'static [u8]);
+
+impl Known {
+    /// What [`known_text`] made.
+    pub(super) const fn new(bytes: &'static [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
 /// An attribute's value as it is read back.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
@@ -80,6 +91,12 @@ impl Attributes {
         let room = self.room();
         let value = if value.len() > room { cut(value, room) } else { value };
         text(&mut self.bytes, field::SPAN_ATTRIBUTES, key.encoded(), &[value.as_bytes()]);
+    }
+
+    /// Adds what need not be put together.
+    #[inline]
+    pub(super) fn known(&mut self, attribute: Known) {
+        self.bytes.extend_from_slice(attribute.0);
     }
 
     /// Adds text as it came over the wire, cut as [`Self::text`] does. What is not UTF-8 is made
@@ -215,6 +232,37 @@ pub(super) const fn known_name<const N: usize>(name: &str) -> [u8; N] {
     out
 }
 
+/// A whole attribute of text that is known when this is compiled: `N` is [`known_length`].
+#[expect(clippy::indexing_slicing, reason = "at compile time, where a mistake does not compile")]
+#[expect(clippy::cast_possible_truncation, reason = "the length is checked")]
+pub(super) const fn known_text<const N: usize>(key: Key, value: &str) -> [u8; N] {
+    let (name, value) = (key.encoded(), value.as_bytes());
+    assert!(known_length(key, value) == N && N < 0x80, "an attribute is short");
+    let mut out = [0; N];
+    out[0] = protobuf::tag(field::SPAN_ATTRIBUTES);
+    out[1] = N as u8 - 2;
+    let mut at = 0;
+    while at < name.len() {
+        out[at + 2] = name[at];
+        at += 1;
+    }
+    let from = name.len() + 5;
+    out[from - 3] = value.len() as u8 + 2;
+    out[from - 2] = protobuf::tag(field::VALUE_STRING);
+    out[from - 1] = value.len() as u8;
+    at = 0;
+    while at < value.len() {
+        out[from + at] = value[at];
+        at += 1;
+    }
+    out
+}
+
+/// How long [`known_text`] is: heads of the attribute, of its value, and of the text in it.
+pub(super) const fn known_length(key: Key, value: &[u8]) -> usize {
+    2 + key.encoded().len() + 1 + 2 + value.len()
+}
+
 /// Reads attributes back, in the order they were added.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a>(Fields<'a>);
@@ -283,6 +331,16 @@ mod tests {
         for key in Key::ALL {
             assert_eq!(key.encoded(), name_of(key.as_str()), "{key:?}");
         }
+    }
+
+    #[test]
+    fn what_is_known_is_written_like_any_other() {
+        const KEY: Key = Key::UrlScheme;
+        const BYTES: [u8; known_length(KEY, b"http")] = known_text(KEY, "http");
+        let (mut known, mut written) = (Attributes::default(), Attributes::default());
+        known.known(Known::new(&BYTES));
+        written.text(KEY, "http");
+        assert_eq!(known, written);
     }
 
     #[test]

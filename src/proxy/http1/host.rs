@@ -42,27 +42,11 @@ pub fn is_authority(text: &[u8]) -> bool {
         && is_valid(host)
 }
 
-/// Whether a byte stands for itself in a name.
+/// Whether a byte stands for itself in a name, escaped or not.
 const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.'
-                | b'_'
-                | b'~'
-                | b'%'
-                | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-        )
+    // From `$` to `.` there is no other.
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'$'..=b'.')
+        || matches!(byte, b'!' | b';' | b'=' | b'_' | b'~')
 }
 
 #[cfg(test)]

@@ -2,36 +2,45 @@
 
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
-use super::{Key, Outcome, QueryValues, Request, add_user_agent, forwarded, status};
+use super::{
+    Key, Known, Outcome, QueryValues, Request, add_user_agent, forwarded, known, known_length,
+    known_text, status,
+};
 
 /// The scheme of a request of which nothing else is known.
 const HTTP: &str = "http";
 
 /// A request method: one of those the conventions know, or another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Method(Option<&'static str>);
+pub struct Method(Option<&'static KnownMethod>);
+
+/// The word of a method, and the attribute that tells of it.
+type KnownMethod = (&'static str, Known);
+
+macro_rules! methods {
+    ($($word:literal)*) => { [$(($word, known!(HttpRequestMethod, $word))),*] };
+}
 
 /// The methods that are spelled out; all others are `_OTHER`.
-const KNOWN_METHODS: [&str; 10] =
-    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"];
+static KNOWN_METHODS: [KnownMethod; 10] =
+    methods!["CONNECT" "DELETE" "GET" "HEAD" "OPTIONS" "PATCH" "POST" "PUT" "QUERY" "TRACE"];
 
 impl Method {
     /// Reads a method; the spelling matters, case included.
     #[must_use]
     pub fn parse(method: &[u8]) -> Self {
-        Self(KNOWN_METHODS.into_iter().find(|known| known.as_bytes() == method))
+        Self(KNOWN_METHODS.iter().find(|(word, _)| word.as_bytes() == method))
     }
 
     /// The first word of the span's name.
     #[must_use]
     pub fn span_name(self) -> &'static str {
-        self.0.unwrap_or("HTTP")
+        self.0.map_or("HTTP", |(word, _)| word)
     }
 
-    /// The value of `http.request.method`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.0.unwrap_or("_OTHER")
+    /// `http.request.method`.
+    fn attribute(self) -> Known {
+        self.0.map_or(known!(HttpRequestMethod, "_OTHER"), |(_, attribute)| *attribute)
     }
 }
 
@@ -43,7 +52,7 @@ pub fn begin<H: Headers>(
     query_values: QueryValues,
 ) {
     let method = Method::parse(request.method);
-    attributes.text(Key::HttpRequestMethod, method.as_str());
+    attributes.known(method.attribute());
     if method.0.is_none() {
         attributes.raw(Key::HttpRequestMethodOriginal, request.method);
     }
@@ -54,7 +63,7 @@ pub fn begin<H: Headers>(
     if let Some(route) = route {
         attributes.text(Key::HttpRoute, route);
     }
-    attributes.text(Key::NetworkProtocolVersion, request.version.as_str());
+    attributes.known(request.version.attribute());
     add_user_agent(attributes, request.headers);
 }
 
@@ -68,7 +77,7 @@ fn begin_server<H: Headers>(
     add_query(attributes, request.query, query_values);
     match original.proto {
         Some(scheme) => attributes.raw(Key::UrlScheme, scheme),
-        None => attributes.text(Key::UrlScheme, HTTP),
+        None => attributes.known(known!(UrlScheme, "http")),
     }
     if let Some(authority) = original.host.or(request.authority) {
         let port = default_port(original.proto.unwrap_or(HTTP.as_bytes()));
@@ -272,8 +281,8 @@ mod tests {
         assert_eq!(Method::parse(b"GET").span_name(), "GET");
         for other in [&b"get"[..], b"PURGE", b""] {
             assert_eq!(
-                (Method::parse(other).span_name(), Method::parse(other).as_str()),
-                ("HTTP", "_OTHER")
+                (Method::parse(other).span_name(), Method::parse(other).attribute()),
+                ("HTTP", known!(HttpRequestMethod, "_OTHER"))
             );
         }
     }

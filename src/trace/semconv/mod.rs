@@ -21,7 +21,7 @@ pub use redact::QueryValues;
 pub use servers::Servers;
 
 use super::Headers;
-use super::attributes::known_name;
+use super::attributes::{Known, known_length, known_name, known_text};
 use super::span::{Attributes, Kind, Status};
 
 /// The schema that the names below belong to.
@@ -166,6 +166,16 @@ keys! {
     WebSocketCloseCode = "spandrel.websocket.close_code",
 }
 
+/// An attribute whose value is a literal, put together when this is compiled.
+macro_rules! known {
+    ($key:ident, $value:literal) => {{
+        const BYTES: [u8; known_length(Key::$key, $value.as_bytes())] =
+            known_text(Key::$key, $value);
+        Known::new(&BYTES)
+    }};
+}
+use known;
+
 /// The protocol version of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -178,11 +188,11 @@ pub enum Version {
 }
 
 impl Version {
-    const fn as_str(self) -> &'static str {
+    const fn attribute(self) -> Known {
         match self {
-            Self::Http10 => "1.0",
-            Self::Http11 => "1.1",
-            Self::Http2 => "2",
+            Self::Http10 => known!(NetworkProtocolVersion, "1.0"),
+            Self::Http11 => known!(NetworkProtocolVersion, "1.1"),
+            Self::Http2 => known!(NetworkProtocolVersion, "2"),
         }
     }
 }
