@@ -25,9 +25,7 @@ pub fn is_valid(name: &[u8], value: &[u8], takes_blanks: bool) -> bool {
             let is_trimmed = takes_blanks || value.trim_ascii() == value;
             // A quote is no part of a token (RFC 9110, section 5.6.2), which the crate takes for one.
             let is_name = !name.contains(&b'"') && HeaderName::from_lowercase(name).is_ok();
-            is_name
-                && HeaderValue::from_bytes(value).is_ok()
-                && is_trimmed
+            is_name && HeaderValue::from_bytes(value).is_ok() && is_trimmed
         }
     }
 }

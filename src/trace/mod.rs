@@ -17,11 +17,11 @@ pub mod semconv;
 pub mod span;
 pub mod tenant;
 pub mod tls;
-pub mod token;
+mod token;
 pub mod zone;
 
 pub use id::{Flags, IdGenerator, SpanId, TraceId};
-pub use token::is_token;
+pub use token::{is_same_name, is_token};
 
 /// The part of a trace that travels between hops: W3C Trace Context Level 2, section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -44,7 +44,7 @@ pub fn is_authority(text: &[u8]) -> bool {
 
 /// Whether a byte stands for itself in a name, escaped or not.
 const fn is_plain(byte: u8) -> bool {
-    // From `$` to `.` there is no other.
+    // All from `$` to `.` are among them.
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'$'..=b'.')
         || matches!(byte, b'!' | b';' | b'=' | b'_' | b'~')
 }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::head::{HeadView, Line, RequestHead};
+use crate::trace::is_same_name;
 use crate::trace::propagate::{Injection, TRACEPARENT, TRACESTATE, outside};
-use crate::trace::token::is_same_name;
 
 /// What must differ between the head that came and the head that goes on.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,8 @@
 //! What the fields of a message can be called, and what they can hold (RFC 9113, sections 8.2 and
 //! 8.3).
 
+use crate::trace::is_token;
+
 /// What a field is for, as far as its value depends on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -83,9 +85,4 @@ impl Class {
 /// Whether a byte can stand in no value: a tab can, and so can what is not ASCII.
 pub(super) const fn is_control(byte: u8) -> bool {
     byte < b' ' && byte != b'\t' || byte == 0x7f
-}
-
-fn is_token(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'_' | b'.')
-        || b"!#$%&'*+^`|~".contains(&byte)
 }

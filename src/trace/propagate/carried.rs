@@ -4,7 +4,7 @@
 //! certain: whoever reads it takes one of its values, or all.
 
 use super::super::Headers;
-use super::super::token::is_same_name;
+use super::super::is_same_name;
 use super::known::{Format, MAX_TEXT, Malformed, TraceKey, trace_key};
 use super::trim_ows;
 

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::super::token::is_same_name;
+use super::super::is_same_name;
 use super::trim_ows;
 
 /// The longest value that is looked at, in bytes.

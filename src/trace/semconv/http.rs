@@ -2,10 +2,7 @@
 
 use super::super::Headers;
 use super::super::span::{Attributes, Kind, Status};
-use super::{
-    Key, Known, Outcome, QueryValues, Request, add_user_agent, forwarded, known, known_length,
-    known_text, status,
-};
+use super::{Key, Known, Outcome, QueryValues, Request, add_user_agent, forwarded, known, status};
 
 /// The scheme of a request of which nothing else is known.
 const HTTP: &str = "http";
@@ -77,7 +74,7 @@ fn begin_server<H: Headers>(
     add_query(attributes, request.query, query_values);
     match original.proto {
         Some(scheme) => attributes.raw(Key::UrlScheme, scheme),
-        None => attributes.known(known!(UrlScheme, "http")),
+        None => attributes.known(known!(UrlScheme, HTTP)),
     }
     if let Some(authority) = original.host.or(request.authority) {
         let port = default_port(original.proto.unwrap_or(HTTP.as_bytes()));

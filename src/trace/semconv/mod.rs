@@ -21,7 +21,7 @@ pub use redact::QueryValues;
 pub use servers::Servers;
 
 use super::Headers;
-use super::attributes::{Known, known_length, known_name, known_text};
+use super::attributes::{Known, known_name};
 use super::span::{Attributes, Kind, Status};
 
 /// The schema that the names below belong to.
@@ -168,9 +168,10 @@ keys! {
 
 /// An attribute whose value is a literal, put together when this is compiled.
 macro_rules! known {
-    ($key:ident, $value:literal) => {{
-        const BYTES: [u8; known_length(Key::$key, $value.as_bytes())] =
-            known_text(Key::$key, $value);
+    ($key:ident, $value:expr) => {{
+        use $crate::trace::attributes::{Known, known_length, known_text};
+        const KEY: Key = Key::$key;
+        const BYTES: [u8; known_length(KEY, $value.as_bytes())] = known_text(KEY, $value);
         Known::new(&BYTES)
     }};
 }

@@ -3,9 +3,9 @@
 use super::super::framing::Body;
 use super::super::host;
 use super::{Answers, HeadError, HeadLimits, Version, place};
+use crate::trace::is_same_name;
 use crate::trace::messages::Packing;
 use crate::trace::semconv::rpc;
-use crate::trace::token::is_same_name;
 
 /// What the header lines say about the connection and the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

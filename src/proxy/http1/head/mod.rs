@@ -16,8 +16,8 @@ use self::fields::Fields;
 use self::names::Names;
 use super::framing::Body;
 use crate::trace::Headers;
+use crate::trace::is_same_name;
 use crate::trace::messages::Packing;
-use crate::trace::token::is_same_name;
 
 /// Header lines that are parsed without asking for memory.
 const USUAL_LINES: usize = 64;
