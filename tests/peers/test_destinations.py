@@ -137,7 +137,8 @@ def test_a_file_is_rotated_and_has_every_span_in_lines_that_are_whole(
     settings = {f"export.destinations.lines.{key}": value for key, value in more.items()}
     proxy = start(receivers[0], settings)
     asked = load_whole(load, proxy)
-    proxy.wait_for_books(lambda books: books.exported == REQUESTS, BACK, "lines")
+    for destination in ("lines", "otlp"):
+        proxy.wait_for_books(lambda books: books.exported == REQUESTS, BACK, destination)
     files = sorted(tmp_path.glob("spans.jsonl*"))
     assert len(files) > 2, files
     # A batch is never cut in two.
