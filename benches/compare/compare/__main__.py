@@ -107,11 +107,11 @@ class Run:
     def _saturation(self, found):
         """Requests a second that spandrel answers at most."""
         http1 = found.costs("http1") or self._costs([SPANDREL], scenarios.ALL[0].load, 2)
-        return http1[SPANDREL].rate
+        return http1[SPANDREL].median.rate
 
     def _latency(self, found):
         rate = self._saturation(found) / SHARE
-        return rate, self._costs(HTTP1, Paced("/1k", rate), 3, 2)
+        return rate, self._costs(HTTP1, Paced("/1k", rate), 2, 4)
 
     def _idle(self, name, connections):
         """Memory before and with idle connections, of one that has just been started."""

@@ -18,7 +18,7 @@ def draw(found):
     """Draws the scenarios of CHARTS that were run."""
     parts, y = [], 10
     for name, title in CHARTS:
-        costs = {way: c.processor for way, c in found.costs(name).items() if way != "direct"}
+        costs = {way: c.median.processor for way, c in found.costs(name).items() if way != "direct"}
         if costs:
             parts.append(_text(10, y + 18, title, weight="bold"))
             y += TITLE

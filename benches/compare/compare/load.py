@@ -1,10 +1,12 @@
 """Load, bounded in connections and time, by programs that nobody here wrote."""
 
+import json
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 
+from support.sidecar import PROJECT
 from support.wrk import Times, Wrk
 
 CONNECTIONS = 64
@@ -35,16 +37,36 @@ class Http1:
 
     def run(self, way, seconds, folder):
         """Asks for its file by this way."""
-        times = Times()
         wrk = Wrk(folder, self._connections, self._headers)
-        wrk.run(f"http://127.0.0.1:{way.http1}{self._path}", seconds, times)
-        return Done(
-            times.requests, times.failed, seconds, times.percentile(0.5), times.percentile(0.99)
-        )
+        times = wrk.run(f"http://127.0.0.1:{way.http1}{self._path}", seconds, Times())
+        return _done(times, seconds)
 
 
 class Paced:
-    """Requests over HTTP/1.1 at a rate, by h2load."""
+    """Requests over HTTP/1.1 at a rate, by callers that come at random, each by itself."""
+
+    protocol = "http1"
+
+    def __init__(self, path, rate):
+        self._path, self._rate = path, rate
+
+    def run(self, way, seconds, _folder):
+        """Asks for its file by this way."""
+        words = [way.http1, self._path, self._rate, CONNECTIONS, seconds]
+        done = subprocess.run(
+            [PROJECT / "target/release/examples/pace", *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=seconds + SPARE,
+            check=True,
+        )
+        times = Times()
+        times.add(json.loads(done.stdout))
+        return _done(times, seconds)
+
+
+class Bursts:
+    """Requests over HTTP/1.1 at a rate, by h2load: each 10 ms those that are due, all at once."""
 
     protocol = "http1"
     CONNECTIONS = 16
@@ -78,6 +100,12 @@ class Http2:
             body.write_bytes(self._body)
             words += ["-d", body]
         return _h2load([*words, f"http://127.0.0.1:{way.http2}{self._path}"], seconds, folder)
+
+
+def _done(times, seconds):
+    return Done(
+        times.requests, times.failed, seconds, times.percentile(0.5), times.percentile(0.99)
+    )
 
 
 def _h2load(words, seconds, folder):

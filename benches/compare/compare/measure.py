@@ -3,6 +3,9 @@
 import random
 import statistics
 from dataclasses import astuple, dataclass
+from functools import cached_property
+from itertools import starmap
+from operator import sub, truediv
 
 from .process import processor_time, resident
 
@@ -23,11 +26,31 @@ class Cost:
     resident: float
     failed: float
 
-    @classmethod
-    def median(cls, costs):
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured of a way in each round."""
+
+    rounds: tuple
+
+    @cached_property
+    def median(self):
         """Of each figure the median; of failures all."""
-        *figures, failed = zip(*map(astuple, costs), strict=True)
-        return cls(*map(statistics.median, figures), sum(failed))
+        *figures, failed = zip(*map(astuple, self.rounds), strict=True)
+        return Cost(*map(statistics.median, figures), sum(failed))
+
+    def more(self, other, figure):
+        """How much more of a figure it costs than another way, in the same round."""
+        return self._pairs(sub, other, figure)
+
+    def times(self, other, figure):
+        """How many times as much of a figure it costs as another way, in the same round."""
+        return self._pairs(truediv, other, figure)
+
+    def _pairs(self, compare, other, figure):
+        """The median over the rounds: a machine that is slower in some of them changes nothing."""
+        ours, theirs = ([getattr(one, figure) for one in way.rounds] for way in (self, other))
+        return statistics.median(starmap(compare, zip(ours, theirs, strict=True)))
 
 
 def in_turn(ways, load, seconds, rounds, folder):
@@ -38,7 +61,7 @@ def in_turn(ways, load, seconds, rounds, folder):
     for _ in range(rounds):
         for way in random.sample(ways, len(ways)):
             costs[way.name].append(once(way, load, seconds, folder))
-    return {name: Cost.median(every) for name, every in costs.items()}
+    return {name: Costs(tuple(every)) for name, every in costs.items()}
 
 
 def once(way, load, seconds, folder):

@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from .load import Http1, Paced
+from .load import Bursts, Http1
 from .process import resident
 
 SLICE = 10
@@ -66,15 +66,15 @@ def soak(way, peer, rate, seconds, folder):
 
 
 def _slice(way, rate, seconds, folder):
-    """A steady load, and beside it one that asks once on each connection."""
-    steady, churn = Paced("/1k", rate), Http1("/1k", CHURNING, keeps_alive=False)
+    """A load that comes in bursts, and beside it one that asks once on each connection."""
+    bursts, churn = Bursts("/1k", rate), Http1("/1k", CHURNING, keeps_alive=False)
     aside, beside = [], folder / "beside"
     beside.mkdir(exist_ok=True)
     other = threading.Thread(
         target=lambda: aside.append(churn.run(way, seconds, beside)), daemon=True
     )
     other.start()
-    done = steady.run(way, seconds, folder)
+    done = bursts.run(way, seconds, folder)
     other.join()
     pids = way.pids("http1")
     return Slice(
