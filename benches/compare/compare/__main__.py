@@ -75,7 +75,7 @@ class Run:
                 )
         if "latency" in chosen:
             self._say("latency at a part of saturation")
-            found.latency_rate, found.latency = self._latency(found)
+            found.latency_rate, found.latency = self._latency()
         if "idle" in chosen:
             self._say("idle connections")
             many = IDLE // 10 if self._is_brief else IDLE
@@ -109,8 +109,10 @@ class Run:
         http1 = found.costs("http1") or self._costs([SPANDREL], scenarios.ALL[0].load, 2)
         return http1[SPANDREL].median.rate
 
-    def _latency(self, found):
-        rate = self._saturation(found) / SHARE
+    def _latency(self):
+        """Of callers that ask at random, at a part of what they get when they do not wait."""
+        saturated = self._costs([SPANDREL], Paced("/1k"), 2)[SPANDREL].median.rate
+        rate = saturated / SHARE
         return rate, self._costs(HTTP1, Paced("/1k", rate), 2, 4)
 
     def _idle(self, name, connections):

@@ -46,8 +46,10 @@ class Paced:
     """Requests over HTTP/1.1 at a rate, by callers that come at random, each by itself."""
 
     protocol = "http1"
+    MOST = 1_000_000
+    """A rate that nothing answers: the callers ask as often as they can."""
 
-    def __init__(self, path, rate):
+    def __init__(self, path, rate=MOST):
         self._path, self._rate = path, rate
 
     def run(self, way, seconds, _folder):
